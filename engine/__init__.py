@@ -1,0 +1,1 @@
+"""Everything that runs without Prefect: market data, maker, bot, warehouse, tuning, reports."""

@@ -1,0 +1,80 @@
+"""The one error tree. Each error is a line: what, where, remedy; the class decides the exit code.
+
+    NightsoakError
+      InputError          exit 2   bad input or usage; nothing was changed
+        TapeError, CaptureError, ConfigError, OverridesError, JournalError
+      RunError            exit 3   could not run or finish
+        LockHeldError, StorageError, BotError
+      InterruptedRun      exit 130 stopped by the user; partial results are marked as such
+      VerificationError   exit 1   done again, and it differs
+"""
+
+from __future__ import annotations
+
+
+class NightsoakError(Exception):
+    """Base of all errors that a user sees.
+
+    Args:
+        what: what is wrong, in a few words.
+        where: the file, row, field or process it was found in.
+        remedy: what the reader can do about it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        self.what, self.where, self.remedy = what, where, remedy
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class InputError(NightsoakError):
+    exit_code = 2
+
+
+class TapeError(InputError):
+    """A tape is missing, truncated, altered, or holds what a tape may not hold."""
+
+
+class CaptureError(InputError):
+    """A raw capture cannot be read as the venue's messages."""
+
+
+class ConfigError(InputError):
+    """A configuration file does not say what it must."""
+
+
+class OverridesError(InputError):
+    """A runtime overrides file is refused as a whole."""
+
+
+class JournalError(InputError):
+    """A journal does not follow the contract."""
+
+
+class RunError(NightsoakError):
+    exit_code = 3
+
+
+class LockHeldError(RunError):
+    """Another run holds the resource."""
+
+
+class StorageError(RunError):
+    """The disk is full, or a folder cannot be written."""
+
+
+class BotError(RunError):
+    """The bot process ended when it should not have."""
+
+
+class InterruptedRun(NightsoakError):  # noqa: N818  (an outcome, not a fault)
+    exit_code = 130
+
+
+class VerificationError(NightsoakError):
+    exit_code = 1

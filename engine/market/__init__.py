@@ -1,0 +1,1 @@
+"""What the venue says: events, tapes, venue message parsers, the market simulator."""
