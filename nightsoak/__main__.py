@@ -1,0 +1,51 @@
+"""`nightsoak` and `python -m nightsoak`: parse, dispatch, turn errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+GROUPS = ("nightsoak.soak", "nightsoak.tape", "nightsoak.warehouse", "nightsoak.report", "nightsoak.setup")
+"""Modules with `register(commands)`: each adds its subparsers and sets `run` to a function(args) -> exit code."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nightsoak",
+        description="Soak a market-making bot overnight, know in the morning whether it earned and why.",
+        epilog="Start with `nightsoak soak`; every command ends by naming the next one.",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in GROUPS:
+        importlib.import_module(name).register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    args = build_parser().parse_args(argv)
+    from engine.errors import NightsoakError
+
+    try:
+        return int(args.run(args))
+    except NightsoakError as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
