@@ -1,6 +1,6 @@
 """Configuration files: one JSON object a file, read into a frozen model that forbids unknown keys.
 
-A file is taken or refused as a whole. Nothing is coerced: "5" is not 5, true is not 1, NaN is not a number, and
+A file is taken or refused as a whole. Nothing is coerced: "5" is not 5, true is not 1, NaN is no number, and
 a key that stands twice is refused. Every object may carry a `comment`, which is read and ignored.
 """
 
