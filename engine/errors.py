@@ -1,12 +1,12 @@
 """The one error tree. Each error is a line: what, where, remedy; the class decides the exit code.
 
-    NightsoakError
-      InputError          exit 2   bad input or usage; nothing was changed
-        TapeError, CaptureError, ConfigError, OverridesError, JournalError
-      RunError            exit 3   could not run or finish
-        LockHeldError, StorageError, BotError
-      InterruptedRun      exit 130 stopped by the user; partial results are marked as such
-      VerificationError   exit 1   done again, and it differs
+NightsoakError
+  InputError          exit 2   bad input or usage; nothing was changed
+    TapeError, CaptureError, ConfigError, OverridesError, JournalError
+  RunError            exit 3   could not run or finish
+    LockHeldError, StorageError, BotError
+  InterruptedRun      exit 130 stopped by the user; partial results are marked as such
+  VerificationError   exit 1   done again, and it differs
 """
 
 from __future__ import annotations

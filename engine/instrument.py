@@ -45,7 +45,9 @@ class Instrument:
     def __post_init__(self) -> None:
         if self.contract not in ("linear", "inverse"):
             raise ConfigError(
-                f"contract {self.contract!r} is neither linear nor inverse", where=self.symbol, remedy="mend the instrument"
+                f"contract {self.contract!r} is neither linear nor inverse",
+                where=self.symbol,
+                remedy="mend the instrument",
             )
         for name in ("tick", "lot", "contract_size"):
             value = getattr(self, name)

@@ -91,11 +91,17 @@ def _checked(name: str, value: Any, where: str) -> float:
     if row is None:
         raise OverridesError(f"unknown parameter {name!r}", where=where, remedy=f"known ones: {', '.join(NAMES)}")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise OverridesError(f"{name} must be a number, not {value!r}", where=where, remedy=f"give {row.low} to {row.high} {row.unit}")
+        raise OverridesError(
+            f"{name} must be a number, not {value!r}", where=where, remedy=f"give {row.low} to {row.high} {row.unit}"
+        )
     if not math.isfinite(value) or not row.low <= value <= row.high:
-        raise OverridesError(f"{name} {value} is out of range", where=where, remedy=f"give {row.low} to {row.high} {row.unit}")
+        raise OverridesError(
+            f"{name} {value} is out of range", where=where, remedy=f"give {row.low} to {row.high} {row.unit}"
+        )
     if row.integer and value != int(value):
-        raise OverridesError(f"{name} {value} must be a whole number", where=where, remedy=f"give {row.low} to {row.high} {row.unit}")
+        raise OverridesError(
+            f"{name} {value} must be a whole number", where=where, remedy=f"give {row.low} to {row.high} {row.unit}"
+        )
     return int(value) if row.integer else float(value)
 
 

@@ -1,0 +1,226 @@
+"""Quoting rules: what a lane wants at its step, and the limits between wanting and sending.
+
+symmetric   every interval: bid = min(floor(mid - h - skew*u), best bid), ask likewise, u = position in order
+            sizes; an order already at the wanted tick is kept, others are cancelled, missing ones sent.
+s1          one amendable quote a side. Half-spread h = (1 + delta) * max(base half-spread, share of the
+            market's smoothed half-spread); reservation price shifted against the position. Then the limits, in
+            this order: gap, stale, risk (position cap), size, requests in flight (concurrency), the venue's own
+            spacing (min_interval), the budget of new and amended quotes a minute and side (throttle).
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from engine.maker.local import send
+from engine.maker.state import (
+    ASK_AMEND,
+    ASK_CANCEL,
+    ASK_NEW,
+    ASK_SINCE,
+    BID_SINCE,
+    BLOCK_CONCURRENCY,
+    BLOCK_GAP,
+    BLOCK_MIN_INTERVAL,
+    BLOCK_RISK,
+    BLOCK_STALE,
+    BLOCK_THROTTLE,
+    DEPTH_ASK_LOTS,
+    DEPTH_BID_LOTS,
+    DEPTH_VERSION,
+    ENDED,
+    FREE,
+    LIVE,
+    LO_ASK,
+    LO_BID,
+    LO_MID2,
+    LO_TS,
+    LO_VERSION,
+    REASON_GAP,
+    REASON_NONE,
+    REASON_REQUOTE,
+    REASON_RISK,
+    REASON_SIZE,
+    REASON_STALE,
+    REASON_TAIL_AGE,
+    WINDOW_LOW,
+    Array,
+    Config,
+    State,
+)
+
+_BPS = 1e-4
+
+
+@njit(cache=True)
+def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int) -> None:
+    """One step of the symmetric rule for lane k; a row of `trace` [steps, K, 6] where it is asked for."""
+    s = st.scalars
+    best_bid, best_ask = s[LO_BID], s[LO_ASK]
+    width = st.lo_bid.shape[0]
+    if best_bid < 0 or best_ask >= width:
+        return
+    lane = st.lanes[k]
+    low = s[WINDOW_LOW]
+    slots = st.ex_price.shape[0] // (2 * st.lanes.shape[0])
+    units = int(round(lane["position_lots"] / cfg.order_lots))
+    mid = 0.5 * (best_bid + low + best_ask + low)
+    lean = lane["skew_ticks"] * units
+    bid = min(int(math.floor(mid - lane["half_spread_ticks"] - lean)) - low, best_bid)
+    ask = max(int(math.ceil(mid + lane["half_spread_ticks"] - lean)) - low, best_ask)
+    live = 0
+    for side in range(2):
+        wanted = bid if side == 0 else ask
+        need = (units < cfg.cap_lots) if side == 0 else (units > -cfg.cap_lots)
+        first = (2 * k + side) * slots
+        free = -1
+        for order in range(first, first + slots):
+            o = st.orders[order]
+            state = o["lo_state"]
+            if state == FREE:
+                free = order
+            elif state != ENDED:
+                live += 1
+                if need and o["lo_asked"] == wanted:
+                    need = False
+                elif state == LIVE:
+                    send(st, cfg, out, order, ASK_CANCEL, o["lo_price"], 0, REASON_REQUOTE, now)
+        if need and free >= 0 and 0 <= wanted < width:
+            send(st, cfg, out, free, ASK_NEW, wanted, cfg.order_lots, REASON_NONE, now)
+    step = lane["steps"]
+    if step < trace.shape[0]:
+        row = trace[step, k]
+        row[0] = now
+        row[1] = bid + low
+        row[2] = ask + low
+        row[3] = units
+        row[4] = lane["fills"]
+        row[5] = live
+    lane["steps"] = step + 1
+
+
+@njit(cache=True)
+def depth_near_touch(st: State, cfg: Config) -> None:
+    """Displayed lots within the band behind each best price; computed once per local message for all lanes."""
+    s = st.scalars
+    if s[DEPTH_VERSION] == s[LO_VERSION]:
+        return
+    s[DEPTH_VERSION] = s[LO_VERSION]
+    band = max(1, int(math.floor(0.5 * s[LO_MID2] * cfg.depth_band_bps * _BPS)))
+    bid, ask = s[LO_BID], s[LO_ASK]
+    lots = 0
+    for price in range(max(0, bid - band), bid + 1):
+        lots += st.lo_bid[price]
+    s[DEPTH_BID_LOTS] = lots
+    lots = 0
+    for price in range(ask, min(st.lo_ask.shape[0], ask + band + 1)):
+        lots += st.lo_ask[price]
+    s[DEPTH_ASK_LOTS] = lots
+
+
+@njit(cache=True)
+def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, half: float, shift: float, now: int) -> None:
+    """One side of one S1 step: `half` and `shift` in ticks."""
+    s = st.scalars
+    lane = st.lanes[k]
+    order = (2 * k + side) * (st.ex_price.shape[0] // (2 * st.lanes.shape[0]))
+    o = st.orders[order]
+    limits = st.sides[2 * k + side]
+    blocks = st.blocks[k, side]
+    state = o["lo_state"]
+
+    # may we quote at all, and how much?
+    pull, block, lots = REASON_NONE, -1, 0
+    if s[LO_MID2] == 0:
+        pull, block = REASON_GAP, BLOCK_GAP
+    elif now - s[LO_TS] > cfg.stale_ns:
+        pull, block = REASON_STALE, BLOCK_STALE
+    else:
+        least = lane["min_lots"] * cfg.venue_min_lots
+        room = cfg.cap_lots - lane["position_lots"] if side == 0 else cfg.cap_lots + lane["position_lots"]
+        depth = s[DEPTH_BID_LOTS] if side == 0 else s[DEPTH_ASK_LOTS]
+        lots = min(cfg.order_lots, int(math.floor(lane["impact_cap_ratio"] * depth)))
+        if room < least:
+            pull, block = REASON_RISK, BLOCK_RISK
+        elif lots < least:
+            pull = REASON_SIZE
+        lots = min(lots, room)
+    if pull != REASON_NONE:
+        if state == LIVE:
+            send(st, cfg, out, order, ASK_CANCEL, o["lo_price"], 0, pull, now)
+            limits["last_request_ns"] = now
+        elif state == FREE:
+            if block >= 0:
+                blocks[block] += 1
+        else:
+            blocks[BLOCK_CONCURRENCY] += 1
+        return
+
+    # at which price?
+    middle = 0.5 * (s[LO_BID] + s[LO_ASK])
+    if side == 0:
+        touch = s[LO_BID]
+        want = int(math.floor(middle - half + shift))
+        if want >= touch:
+            want = touch if now - s[BID_SINCE] >= lane["dwell_ns"] else touch - 1
+    else:
+        touch = s[LO_ASK]
+        want = int(math.ceil(middle + half + shift))
+        if want <= touch:
+            want = touch if now - s[ASK_SINCE] >= lane["dwell_ns"] else touch + 1
+    if want < 0 or want >= st.lo_bid.shape[0]:
+        return
+    threshold = max(1, int(math.floor(0.5 * s[LO_MID2] * cfg.requote_threshold_bps * _BPS)))
+    due = False
+    if state == LIVE:
+        standing = o["lo_price"]
+        most = max(1, int(math.floor(lane["max_delta_ratio"] * 2.0 * half)))
+        if side == 0 and want - standing > most:
+            want = standing + most
+        elif side == 1 and standing - want > most:
+            want = standing - most
+        due = now - o["lo_sent_ns"] >= lane["tail_age_ns"]
+        if abs(want - standing) < threshold and not due:
+            return
+        if want == standing:
+            lots = o["lo_leaves"]  # a refresh keeps size and place in the queue
+    elif state != FREE:
+        if abs(want - o["lo_asked"]) >= threshold:
+            blocks[BLOCK_CONCURRENCY] += 1
+        return
+
+    # may it be sent now?
+    if now - limits["last_request_ns"] < cfg.spacing_ns:
+        blocks[BLOCK_MIN_INTERVAL] += 1
+        return
+    if limits["tat_ns"] - now > (cfg.burst - 1) * lane["token_ns"]:
+        blocks[BLOCK_THROTTLE] += 1
+        if due:
+            send(st, cfg, out, order, ASK_CANCEL, o["lo_price"], 0, REASON_TAIL_AGE, now)
+            limits["last_request_ns"] = now
+        return
+    limits["tat_ns"] = max(limits["tat_ns"], now) + lane["token_ns"]
+    limits["last_request_ns"] = now
+    if state == FREE:
+        send(st, cfg, out, order, ASK_NEW, want, lots, REASON_NONE, now)
+    else:
+        send(st, cfg, out, order, ASK_AMEND, want, lots, REASON_TAIL_AGE if due else REASON_REQUOTE, now)
+
+
+@njit(cache=True)
+def s1(st: State, cfg: Config, out: Array, k: int, now: int) -> None:
+    """One step of the S1 rule for lane k."""
+    s = st.scalars
+    lane = st.lanes[k]
+    half, shift = 0.0, 0.0
+    if s[LO_MID2]:
+        depth_near_touch(st, cfg)
+        mid = 0.5 * s[LO_MID2]
+        base = max(cfg.base_half_spread_bps * _BPS * mid, cfg.market_half_spread_share * 0.5 * st.floats[0])
+        half = base * (1.0 + lane["spread_delta"])
+        shift = -cfg.skew_bps_at_cap * _BPS * mid * (lane["position_lots"] / cfg.cap_lots)
+    s1_side(st, cfg, out, k, 0, half, shift, now)
+    s1_side(st, cfg, out, k, 1, half, shift, now)
+    lane["steps"] += 1

@@ -1,0 +1,219 @@
+"""A maker session: the Python half of the kernel. It owns the state, feeds events, hands out records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.maker.kernel import advance
+from engine.maker.state import (
+    BLOCK_NAMES,
+    BOOK_FIELDS,
+    CROSSED_ENDS,
+    DONE,
+    EVENTS,
+    EX_ASK,
+    EX_BID,
+    EX_CROSS_HIGH,
+    EX_CROSS_LOW,
+    GAPS,
+    LANE_DTYPE,
+    LO_ASK,
+    LO_BID,
+    LO_MID2,
+    LOW_REST_ASK,
+    NEXT_STEP,
+    NO_PRICE,
+    NOW,
+    ORDER_DTYPE,
+    OUTSIDE,
+    RECORD_DTYPE,
+    RECORDS,
+    RECORDS_FULL,
+    REQ_HEAD,
+    REQUEST_DTYPE,
+    RES_HEAD,
+    RESPONSE_DTYPE,
+    RULE_S1,
+    SCALARS,
+    SIDE_DTYPE,
+    START,
+    TOP_REST_BID,
+    VALID_NS,
+    VALID_SINCE,
+    WINDOW_LOW,
+    Array,
+    Config,
+    State,
+)
+
+_RECORD_ROWS = 1 << 14
+_MINUTE_NS = 60_000_000_000
+_MS = 1_000_000
+NO_ORDER = np.zeros(0, np.int64)
+
+
+def _read_only(column: Array) -> Array:
+    """A read-only plain array over the same memory: one compiled variant of the kernel serves all sources."""
+    view = np.asarray(column).view()
+    view.flags.writeable = False
+    return view
+
+
+class MakerSession:
+    """K lanes of one quoting rule over one market.
+
+    Args:
+        config: the run's constants (engine.profile.Profile.kernel_config makes them).
+        lanes: one parameter set per lane: the names of engine.params for S1; half_spread_ticks, skew_ticks and
+            interval_ms for the symmetric rule.
+        window: (low, high) price window in ticks, high exclusive; depth outside is not kept.
+        start_ns: time of the run's start; a lane's first step is one interval later.
+        records: keep records of orders and fills (else only the lanes' sums are kept).
+        slots: order slots per lane and side; more than one only where the rule cancels and re-sends.
+        positions_lots: positions to start from (a resumed run); flat by default.
+        trace_steps: rows of the decision trace (symmetric rule).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        lanes: Sequence[Mapping[str, float]],
+        window: tuple[int, int],
+        start_ns: int,
+        *,
+        records: bool = True,
+        slots: int = 1,
+        positions_lots: Sequence[int] | None = None,
+        trace_steps: int = 0,
+    ) -> None:
+        low, high = window
+        width, count = high - low, len(lanes)
+        orders = 2 * count * slots
+        ring = 1 << max(8, (4 * orders).bit_length())
+        self.config = config
+        self.state = State(
+            scalars=np.zeros(SCALARS, np.int64),
+            floats=np.zeros(1, np.float64),
+            ex_bid=np.zeros(width, np.int64),
+            ex_ask=np.zeros(width, np.int64),
+            lo_bid=np.zeros(width, np.int64),
+            lo_ask=np.zeros(width, np.int64),
+            rest_bid=np.zeros(width, np.int32),
+            rest_ask=np.zeros(width, np.int32),
+            ex_price=np.full(orders, NO_PRICE, np.int64),
+            orders=np.zeros(orders, ORDER_DTYPE),
+            lanes=np.zeros(count, LANE_DTYPE),
+            sides=np.zeros(2 * count, SIDE_DTYPE),
+            blocks=np.zeros((count, 2, len(BLOCK_NAMES)), np.int64),
+            requests=np.zeros(ring, REQUEST_DTYPE),
+            responses=np.zeros(ring, RESPONSE_DTYPE),
+        )
+        s = self.state.scalars
+        for at in (0, BOOK_FIELDS):
+            s[at + EX_BID], s[at + EX_ASK] = NO_PRICE, width
+            s[at + EX_CROSS_LOW], s[at + EX_CROSS_HIGH] = width, NO_PRICE
+        s[TOP_REST_BID], s[LOW_REST_ASK] = NO_PRICE, width
+        s[WINDOW_LOW], s[NOW], s[START] = low, start_ns, start_ns
+        self.state.sides["last_request_ns"] = start_ns - _MINUTE_NS
+        if positions_lots is not None:
+            self.state.lanes["position_lots"] = positions_lots
+        for lane, params in enumerate(lanes):
+            self.set_params(lane, params)
+        self.state.lanes["next_step_ns"] = start_ns + self.state.lanes["interval_ns"]
+        s[NEXT_STEP] = self.state.lanes["next_step_ns"].min()
+        self._out = np.zeros(max(_RECORD_ROWS, 8 * orders) if records else 0, RECORD_DTYPE)
+        self.trace = np.zeros((trace_steps, count, 6), np.int64)
+        self._valid_read = 0
+
+    def set_params(self, lane: int, params: Mapping[str, float]) -> None:
+        """Put a parameter set in force for `lane`, from the next step on."""
+        row = self.state.lanes[lane]
+        row["interval_ns"] = round(params["min_interval_ms"] * _MS)
+        if self.config.rule != RULE_S1:
+            row["half_spread_ticks"] = params["half_spread_ticks"]
+            row["skew_ticks"] = params["skew_ticks"]
+            return
+        row["token_ns"] = round(_MINUTE_NS / params["replace_rate_per_min"])
+        row["tail_age_ns"] = round(params["tail_age_ms"] * _MS)
+        row["dwell_ns"] = round(params["touch_dwell_ms"] * _MS)
+        row["min_lots"] = round(params["min_lot"])
+        row["spread_delta"] = params["base_spread_bps_delta"]
+        row["impact_cap_ratio"] = params["impact_cap_ratio"]
+        row["max_delta_ratio"] = params["max_delta_ratio"]
+
+    def advance(self, columns: Sequence[Array], until_ns: int, exch_order: Array | None = None) -> Array:
+        """Process everything with time < `until_ns`; returns RECORD_DTYPE rows in time order.
+
+        `columns` are those of engine.market.events.Columns. The same columns, or longer ones, at each call.
+        """
+        exch, local, kind, flags, price, qty = (_read_only(column) for column in columns)
+        order = _read_only(NO_ORDER if exch_order is None else exch_order)
+        s = self.state.scalars
+        parts: list[Array] = []
+        while True:
+            why = advance(
+                self.state, self.config, exch, local, kind, flags, price, qty, order,
+                exch.shape[0], until_ns, self._out, self.trace,
+            )  # fmt: skip
+            if s[RECORDS]:
+                parts.append(self._out[: s[RECORDS]].copy())
+                s[RECORDS] = 0
+            if why == DONE:
+                return np.concatenate(parts) if parts else self._out[:0]
+            if why != RECORDS_FULL:
+                self._grow_rings()
+
+    def _grow_rings(self) -> None:
+        """Double both rings, oldest entry first."""
+        s = self.state.scalars
+        rings = {}
+        for name, head in (("requests", REQ_HEAD), ("responses", RES_HEAD)):
+            old = getattr(self.state, name)
+            new = np.zeros(2 * old.shape[0], old.dtype)
+            new[: old.shape[0]] = np.roll(old, -int(s[head]))
+            s[head] = 0
+            rings[name] = new
+        self.state = self.state._replace(**rings)
+
+    def take_blocks(self) -> Array:
+        """int64[K, 2, len(BLOCK_NAMES)]: blocked intents since the last call."""
+        blocks: Array = self.state.blocks.copy()
+        self.state.blocks[:] = 0
+        return blocks
+
+    def take_valid_ns(self, now_ns: int) -> int:
+        """Time with a quotable local book since the last call, up to `now_ns`."""
+        s = self.state.scalars
+        total = int(s[VALID_NS]) + (now_ns - int(s[VALID_SINCE]) if s[LO_MID2] else 0)
+        since, self._valid_read = total - self._valid_read, total
+        return since
+
+    def touch(self) -> tuple[int, int, int]:
+        """(mid2, best bid, best ask) of the local book in ticks; zeros where it is not two-sided."""
+        s = self.state.scalars
+        if s[LO_MID2] == 0:
+            return 0, 0, 0
+        return int(s[LO_MID2]), int(s[LO_BID] + s[WINDOW_LOW]), int(s[LO_ASK] + s[WINDOW_LOW])
+
+    def counters(self) -> dict[str, int]:
+        """Events seen, events outside the price window, crossed message ends, gaps."""
+        names = {
+            "events": EVENTS,
+            "outside_window": OUTSIDE,
+            "crossed_message_ends": CROSSED_ENDS,
+            "gaps": GAPS,
+        }
+        return {name: int(self.state.scalars[at]) for name, at in names.items()}
+
+    @property
+    def positions_lots(self) -> Array:
+        positions: Array = self.state.lanes["position_lots"].copy()
+        return positions
+
+    def lane_sums(self) -> list[dict[str, Any]]:
+        """Per lane: fills, position_lots, cash_tick_lots, filled_lots, orders sent."""
+        names = ("fills", "position_lots", "cash_tick_lots", "filled_lots", "ordered")
+        return [{name: int(row[name]) for name in names} for row in self.state.lanes]

@@ -1,0 +1,170 @@
+"""The kernel's state: plain arrays, so that it can be stopped, copied and continued anywhere.
+
+Notation
+    K lanes, S order slots per lane and side, N = 2 K S orders; order index o = (2 k + side) S + slot.
+    side 0 = bid (we buy), 1 = ask (we sell).
+    A price inside the kernel is an offset: price_ticks - window_low. The books are arrays over the window.
+    *Exchange* fields (ex_) are what the exchange knows, *local* ones (lo_) what the strategy knows; they differ
+    by the latencies. mid2 = best bid + best ask in ticks; 0 = no two-sided book.
+
+Both latencies are constants of a run, so requests arrive, and responses return, in the order in which they were
+made: two ring buffers shared by all lanes replace a heap.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+NEVER = np.int64(2**62)
+NO_PRICE = -1
+
+# --- codes that leave the kernel (records, blocks) -------------------------------------------------------------
+REC_ORDER, REC_FILL = 1, 2
+EVENT_NEW, EVENT_AMEND, EVENT_CANCEL, EVENT_ACK, EVENT_REJECT, EVENT_EXPIRE = 0, 1, 2, 3, 4, 5
+EVENT_NAMES = ("new", "amend", "cancel", "ack", "reject", "expire")
+(
+    REASON_NONE,
+    REASON_NEW,
+    REASON_AMEND,
+    REASON_CANCEL,
+    REASON_POST_ONLY,
+    REASON_GONE,
+    REASON_GAP,
+    REASON_RISK,
+    REASON_STALE,
+    REASON_SIZE,
+    REASON_TAIL_AGE,
+    REASON_REQUOTE,
+    REASON_STOP,
+) = range(13)
+REASON_NAMES = (
+    "", "new", "amend", "cancel", "post_only", "gone", "gap", "risk", "stale", "size", "tail_age", "requote", "stop",
+)  # fmt: skip
+BLOCK_NAMES = ("min_interval", "throttle", "concurrency", "risk", "stale", "gap")
+BLOCK_MIN_INTERVAL, BLOCK_THROTTLE, BLOCK_CONCURRENCY, BLOCK_RISK, BLOCK_STALE, BLOCK_GAP = range(6)
+
+# --- local life of an order slot ---------------------------------------------------------------------------------
+FREE, NEW_SENT, LIVE, AMEND_SENT, CANCEL_SENT, ENDED = range(6)  # ENDED: over, but an answer is still under way
+
+# --- requests and responses ----------------------------------------------------------------------------------------
+ASK_NEW, ASK_AMEND, ASK_CANCEL = 0, 1, 2
+SAY_ACK, SAY_REJECT, SAY_EXPIRE, SAY_FILL = 0, 1, 2, 3
+
+# --- why advance() returned ----------------------------------------------------------------------------------------
+DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
+
+# --- scalars: one int64 vector --------------------------------------------------------------------------------------
+(
+    EX_PTR, LO_PTR, NOW, START,
+    EX_BID, EX_ASK, EX_CROSS_LOW, EX_CROSS_HIGH, EX_GAP, EX_MID2, EX_CROSSED, EX_SIDE_DIRTY,
+    LO_BID, LO_ASK, LO_CROSS_LOW, LO_CROSS_HIGH, LO_GAP, LO_MID2, LO_CROSSED, LO_SIDE_DIRTY,
+    LO_TS, LO_LATENCY, LO_VERSION, BID_SINCE, ASK_SINCE, LAST_BID, LAST_ASK, VALID_SINCE, VALID_NS,
+    REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
+    REST_BIDS, REST_ASKS, TOP_REST_BID, LOW_REST_ASK,
+    OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_BID_LOTS, DEPTH_ASK_LOTS, WINDOW_LOW,
+    SCALARS,
+) = range(48)  # fmt: skip
+BOOK_FIELDS = LO_BID - EX_BID  # the local book's scalars stand this far behind the exchange's
+
+LANE_DTYPE = np.dtype(
+    [
+        ("position_lots", "<i8"), ("next_step_ns", "<i8"), ("next_id", "<i8"), ("steps", "<i8"),
+        ("fills", "<i8"), ("cash_tick_lots", "<i8"), ("filled_lots", "<i8"), ("ordered", "<i8"), ("live", "<i8"),
+        # the lane's parameters, in the kernel's units
+        ("interval_ns", "<i8"), ("token_ns", "<i8"), ("tail_age_ns", "<i8"), ("dwell_ns", "<i8"),
+        ("min_lots", "<i8"), ("spread_delta", "<f8"), ("impact_cap_ratio", "<f8"), ("max_delta_ratio", "<f8"),
+        ("half_spread_ticks", "<f8"), ("skew_ticks", "<f8"),
+        # what the last step wanted (for traces)
+        ("want_bid", "<i8"), ("want_ask", "<i8"),
+    ]
+)  # fmt: skip
+"""One row per lane. cash_tick_lots = sum of -side * qty_lots * price_ticks, exact for linear contracts."""
+
+SIDE_DTYPE = np.dtype([("tat_ns", "<i8"), ("last_request_ns", "<i8")])
+"""One row per lane and side: GCRA theoretical arrival time of the request budget, time of the last request."""
+
+ORDER_DTYPE = np.dtype(
+    [
+        ("id", "<i8"),
+        ("ex_leaves", "<i8"), ("ex_front", "<f8"), ("ex_traded", "<f8"), ("ex_mid2", "<i8"), ("ex_sent_ns", "<i8"),
+        ("lo_state", "<i8"), ("lo_price", "<i8"), ("lo_asked", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
+    ]
+)  # fmt: skip
+"""ex_front: lots ahead of us in the queue; ex_traded: lots traded at the price since its last depth update;
+lo_asked: the price of the last request, lo_price: the last acknowledged one."""
+
+REQUEST_DTYPE = np.dtype(
+    [
+        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("price", "<i8"), ("lots", "<i8"),
+        ("leaves_then", "<i8"), ("mid2", "<i8"), ("sent_ns", "<i8"), ("reason", "<i8"),
+    ]
+)  # fmt: skip
+RESPONSE_DTYPE = np.dtype(
+    [
+        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("request", "<i8"), ("price", "<i8"), ("lots", "<i8"),
+        ("leaves", "<i8"), ("mid2", "<i8"), ("fill_mid2", "<i8"), ("exch_ts_ns", "<i8"), ("sent_ns", "<i8"),
+        ("reason", "<i8"), ("over", "<i8"),
+    ]
+)  # fmt: skip
+
+RECORD_DTYPE = np.dtype(
+    [
+        (name, "<i8")
+        for name in (
+            "kind", "lane", "ts_ns", "exch_ts_ns", "order_id", "side", "code", "reason", "price_ticks", "qty_lots",
+            "quote_mid2", "fill_mid2", "age_ns", "latency_ns", "position_lots", "over",
+        )
+    ]
+)  # fmt: skip
+"""What happened, in time order. side: +1 buy, -1 sell. `over` = 1 where the order ended with this record."""
+
+
+class Config(NamedTuple):
+    """Constants of a run that all lanes share, in the kernel's units."""
+
+    rule: int  # RULE_SYMMETRIC or RULE_S1
+    queue: int  # QUEUE_RISK, QUEUE_POWER or QUEUE_OPTIMISTIC
+    power: int  # n of the power queue
+    full_fill: int  # 1: a touched order fills whole (the peer's mode); 0: partial fills
+    entry_ns: int
+    response_ns: int
+    order_lots: int
+    cap_lots: int
+    venue_min_lots: int
+    spacing_ns: int
+    stale_ns: int
+    burst: int
+    base_half_spread_bps: float
+    market_half_spread_share: float
+    skew_bps_at_cap: float
+    requote_threshold_bps: float
+    depth_band_bps: float
+
+
+RULE_SYMMETRIC, RULE_S1 = 0, 1
+QUEUE_RISK, QUEUE_POWER, QUEUE_OPTIMISTIC = 0, 1, 2
+
+
+class State(NamedTuple):
+    """Everything that advance() changes. Shapes in the comments; W = width of the price window in ticks."""
+
+    scalars: Array  # int64[SCALARS]
+    floats: Array  # float64[1]: smoothed market spread in ticks
+    ex_bid: Array  # int64[W] displayed lots by price offset
+    ex_ask: Array
+    lo_bid: Array
+    lo_ask: Array
+    rest_bid: Array  # int32[W]: how many of our orders rest at this offset, all lanes together
+    rest_ask: Array
+    ex_price: Array  # int64[N]: where order o rests at the exchange, NO_PRICE = nowhere
+    orders: Array  # ORDER_DTYPE[N]
+    lanes: Array  # LANE_DTYPE[K]
+    sides: Array  # SIDE_DTYPE[2 K]
+    blocks: Array  # int64[K, 2, len(BLOCK_NAMES)] counted since they were last read
+    requests: Array  # REQUEST_DTYPE ring, length a power of two
+    responses: Array  # RESPONSE_DTYPE ring, length a power of two
