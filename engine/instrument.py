@@ -58,7 +58,7 @@ class Instrument:
         """v(p): the value of one lot at `price`, in units of 10^-12 of `pnl_currency`, rounded half to even."""
         per_lot = Fraction(self.contract_size) * Fraction(self.lot) * UNITS_PER_QUOTE
         exact = per_lot * Fraction(price) if self.contract == "linear" else -per_lot / Fraction(price)
-        return round(exact)
+        return int(round(exact))
 
     def price(self, price_ticks: int) -> Decimal:
         return self.tick * price_ticks

@@ -49,7 +49,7 @@ def set_bid(bid: Array, ask: Array, s: Array, at: int, price: int, lots: int) ->
         while price >= 0 and bid[price] == 0:
             price -= 1
         s[at + EX_BID] = price
-    return old
+    return int(old)
 
 
 @njit(cache=True)
@@ -77,7 +77,7 @@ def set_ask(bid: Array, ask: Array, s: Array, at: int, price: int, lots: int) ->
         while price < width and ask[price] == 0:
             price += 1
         s[at + EX_ASK] = price
-    return old
+    return int(old)
 
 
 @njit(cache=True)
