@@ -57,8 +57,8 @@ class Instrument:
     def value_units(self, price: Fraction | Decimal) -> int:
         """v(p): the value of one lot at `price`, in units of 10^-12 of `pnl_currency`, rounded half to even."""
         per_lot = Fraction(self.contract_size) * Fraction(self.lot) * UNITS_PER_QUOTE
-        exact = per_lot * Fraction(price) if self.contract == "linear" else -per_lot / Fraction(price)
-        return int(round(exact))
+        exact: Fraction = per_lot * Fraction(price) if self.contract == "linear" else -per_lot / Fraction(price)
+        return round(exact)
 
     def price(self, price_ticks: int) -> Decimal:
         return self.tick * price_ticks
