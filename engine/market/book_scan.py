@@ -24,7 +24,8 @@ class BookScan(NamedTuple):
 
     `touch_low_ticks` and `touch_high_ticks` are the lowest best bid and the highest best ask at the ends of
     messages that left a valid, two-sided, uncrossed book (0 when there was none). `valid_ns` is the time, by
-    the exchange's clock, during which the book was such. A book is invalid from a GAP until a CLEAR.
+    the exchange's clock, during which the book was such. A book is invalid from a GAP until a CLEAR. Empty
+    sides count from the first such book on.
     """
 
     touch_low_ticks: int
@@ -44,9 +45,7 @@ def scan_book(columns: Columns, exch_order: Array | None = None) -> BookScan:
     """Scan the events in tape order, or in `exch_order` (int64[n], positions in the tape) when given."""
     levels, ranks = rank_prices(columns)
     order = _NO_ORDER if exch_order is None else np.ascontiguousarray(exch_order, np.int64)
-    found = _scan(
-        columns.exch_ts_ns, columns.kind, columns.flags, columns.qty_lots, ranks, len(levels), order
-    )
+    found = _scan(columns.exch_ts_ns, columns.kind, columns.flags, columns.qty_lots, ranks, len(levels), order)
     low, high = (int(levels[rank]) if rank >= 0 else 0 for rank in found[:2])
     return BookScan(low, high, *(int(value) for value in found[2:]))
 
@@ -157,9 +156,10 @@ def _scan(
             continue
         quotable = False
         if best_bid < 0 or best_ask >= count:
-            empty += 1
-            if first_empty < 0:
-                first_empty = row
+            if touch_low >= 0:  # while a capture builds its first book a side may well be empty
+                empty += 1
+                if first_empty < 0:
+                    first_empty = row
         elif best_bid >= best_ask:
             crossed += 1
             if first_crossed < 0:

@@ -52,9 +52,7 @@ class Tape:
         for name in dtypes if verify else ():
             file = path / f"{name}.npy"
             if sha256_file(file) != meta.sha256.get(file.name):
-                raise TapeError(
-                    "is altered: its sha256 is not that of meta.json", where=str(file), remedy=IMPORT_AGAIN
-                )
+                raise TapeError("is altered: its sha256 is not that of meta.json", where=str(file), remedy=IMPORT_AGAIN)
         order = arrays.pop("exch_order", None)
         return cls(path, meta, Columns(**arrays), order)
 
@@ -94,9 +92,7 @@ def write_tape(
     for finding in check_columns(columns):
         if finding.label == FAIL:
             at = "" if finding.row is None else f" (the first is event {finding.row})"
-            raise TapeError(
-                f"not a tape's events: {finding.what}{at}", where=str(path), remedy="mend their source"
-            )
+            raise TapeError(f"not a tape's events: {finding.what}{at}", where=str(path), remedy="mend their source")
     arrays = dict(zip(COLUMN_DTYPES, columns, strict=True))
     order = exchange_order(columns.exch_ts_ns)
     if order is not None:
@@ -113,9 +109,7 @@ def write_tape(
             source=source,
             clock_shift_ns=clock_shift_ns,
             gaps=tuple(gaps),
-            sha256={
-                f"{name}.npy": _write_column(temp / f"{name}.npy", array) for name, array in arrays.items()
-            },
+            sha256={f"{name}.npy": _write_column(temp / f"{name}.npy", array) for name, array in arrays.items()},
             **facts,
         )
         with (temp / META_FILE).open("wb") as file:
@@ -179,6 +173,7 @@ def verify_tape(path: Path) -> Verification:
         other = scan_book(columns, order)
         what = "no message leaves a crossed book, in exchange order"
         judge(what, other.crossed_message_ends, other.first_crossed_row, FAIL)
+    found.append(Finding(OK if scan.touch_low_ticks else FAIL, "some message leaves a whole, uncrossed book"))
     judge("no message leaves an empty side", scan.empty_side_ends, scan.first_empty_row, WARN)
     judge("no gaps", scan.gap_count, scan.first_gap_row, WARN)
     agree = scan.gap_count == len(meta.gaps)
@@ -220,9 +215,7 @@ def _map(file: Path, dtype: np.dtype[Any], count: int) -> Array:
         reason = f"cannot be read: {error.strerror}"
         raise TapeError(reason, where=str(file), remedy="check its permissions") from error
     except Exception as error:  # a damaged header can make numpy's reader raise nearly anything
-        raise TapeError(
-            f"is truncated or not a column: {error}", where=str(file), remedy=IMPORT_AGAIN
-        ) from error
+        raise TapeError(f"is truncated or not a column: {error}", where=str(file), remedy=IMPORT_AGAIN) from error
     if not isinstance(array, np.memmap) or array.dtype != dtype:
         raise TapeError(f"holds {array.dtype}, not {dtype}", where=str(file), remedy=IMPORT_AGAIN)
     if array.shape != (count,):
@@ -240,9 +233,7 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
     if not (path / META_FILE).is_file():
         raise TapeError("is in the way and is not a tape", where=str(path), remedy="choose another folder")
     if not force:
-        raise TapeError(
-            "a tape is there already", where=str(path), remedy="choose another folder or say --force"
-        )
+        raise TapeError("a tape is there already", where=str(path), remedy="choose another folder or say --force")
 
 
 def _put_in_place(temp: Path, path: Path) -> None:

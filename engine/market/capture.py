@@ -1,0 +1,248 @@
+"""What every importer of raw captures shares: lines with their place, exact decimals, and the event builder.
+
+A capture is a sequence of files read one after another: plain, gzip, or a zip archive of such lines. A line is
+`<local ns> <json>`, or the JSON alone where the recorder kept no time of receipt.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple, cast
+
+import numpy as np
+import orjson
+
+from engine.errors import CaptureError
+from engine.instrument import Instrument
+from engine.market.events import BUY, CLEAR, DEPTH, GAP, LAST, MARKER, TRADE, Array, Columns
+from engine.market.tape_meta import Gap
+
+NS_PER_MS = 1_000_000
+LEAST_LATENCY_NS = NS_PER_MS
+_INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
+_CACHE_ENTRIES = 1 << 20
+
+
+class Line(NamedTuple):
+    """One line of a capture. `local_ns` is None without a time of receipt; `value` is the parsed JSON object."""
+
+    file: str
+    number: int
+    local_ns: int | None
+    value: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}, line {self.number}"
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What an importer hands over: events in order of receipt, clock shift removed, and what it met."""
+
+    columns: Columns
+    instrument: Instrument
+    clock_shift_ns: int
+    gaps: tuple[Gap, ...]
+    counts: dict[str, int]
+    local_clock: Literal["recorder", "venue"] = "recorder"
+
+
+def read_lines(files: Sequence[Path], counts: Counter[str]) -> Iterator[Line]:
+    """The lines of `files`, in the order given. A torn last line of a file is counted (`torn_lines`) and left out.
+
+    Raises:
+        CaptureError: a file cannot be opened, is truncated, or holds a line that is not a JSON object.
+    """
+    for file in files:
+        number = 0
+        try:
+            with _open(file) as stream:
+                for number, raw in enumerate(stream, 1):
+                    if raw.isspace():
+                        continue
+                    line = _parse(str(file), number, raw, counts)
+                    if line is not None:
+                        yield line
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            raise CaptureError(
+                f"the compressed file is truncated or damaged after line {number}: {error}",
+                where=str(file),
+                remedy="copy it again from its source",
+            ) from error
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror or error}"
+            raise CaptureError(reason, where=str(file), remedy="check the path") from error
+
+
+def _open(file: Path) -> IO[bytes]:
+    with file.open("rb") as probe:
+        magic = probe.read(4)
+    if magic[:2] == b"\x1f\x8b":
+        return cast(IO[bytes], gzip.open(file, "rb"))
+    if magic != b"PK\x03\x04":
+        return file.open("rb")
+    archive = zipfile.ZipFile(file)
+    names = archive.namelist()
+    if len(names) != 1:
+        archive.close()
+        reason = f"the archive holds {len(names)} files, not one"
+        raise CaptureError(reason, where=str(file), remedy="unpack it and give the files in order")
+    stream = archive.open(names[0])
+    archive.close()  # the open member keeps the file; it is closed with the member
+    return stream
+
+
+def _parse(file: str, number: int, raw: bytes, counts: Counter[str]) -> Line | None:
+    start = raw.find(b"{")
+    prefix = raw[:start].strip() if start > 0 else b""
+    try:
+        if start < 0 or not (prefix.isdigit() or prefix == b""):
+            raise ValueError("it is neither `<local ns> <json>` nor a JSON object")
+        value = orjson.loads(raw[start:])
+    except ValueError as error:
+        if not raw.endswith(b"\n"):  # the recorder was stopped while it wrote
+            counts["torn_lines"] += 1
+            return None
+        raise CaptureError(
+            f"cannot be read as a message: {error}",
+            where=f"{file}, line {number}",
+            remedy="remove the line; the sequence check will tell whether anything is lost",
+        ) from error
+    return Line(file, number, int(prefix) if prefix else None, value)
+
+
+class GridError(ValueError):
+    """A decimal that is not on the instrument's grid; the text says which and why."""
+
+
+class Grid(dict[str, int]):
+    """Decimal text to whole steps, exactly: `grid["61800.20"]` -> 618002 for step 0.1. A cache in front.
+
+    Raises:
+        GridError: not a decimal, negative, off the grid, or beyond `limit` steps.
+    """
+
+    def __init__(self, name: str, step: Decimal, limit: int) -> None:
+        super().__init__()
+        self.name, self.step, self.limit = name, step, limit
+
+    def __missing__(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise GridError(f"{self.name} {text!r} is not a decimal string")
+        try:
+            steps, rest = divmod(Decimal(text), self.step)
+        except InvalidOperation:
+            raise GridError(f"{self.name} {text!r} is not a decimal in range") from None
+        if not steps.is_finite() or rest or steps < 0:
+            raise GridError(f"{self.name} {text!r} is not a multiple of {self.step}")
+        if steps > self.limit:
+            raise GridError(f"{self.name} {text!r} is more than {self.limit} steps of {self.step}")
+        if len(self) >= _CACHE_ENTRIES:
+            self.clear()
+        self[text] = value = int(steps)
+        return value
+
+
+class EventBuilder:
+    """Collects events message by message, in order of receipt; the rows of a message share both times."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.price = Grid("price", instrument.tick, _INT32_MAX)
+        self.qty = Grid("size", instrument.lot, _INT64_MAX)
+        self.exch_ns, self.local_ns, self.rows = array("q"), array("q"), array("q")  # a message each
+        self._kind, self._flags = bytearray(), bytearray()  # an event each
+        self._price, self._qty = array("i"), array("q")
+        self._gaps: list[tuple[int, str]] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._kind)
+
+    def depth(self, where: str, exch_ns: int, local_ns: int, bids: Any, asks: Any, *, clear: bool = False) -> None:
+        """One depth message: [price, size] pairs a side; `clear` empties the book first. No rows, no message."""
+        before = self.count
+        if clear:
+            self._event(MARKER, CLEAR, 0, 0)
+        for field, levels, flag in (("bids", bids, BUY), ("asks", asks, 0)):
+            try:
+                self._price.extend([self.price[level[0]] for level in levels])
+                self._qty.extend([self.qty[level[1]] for level in levels])
+            except (GridError, TypeError, LookupError) as error:
+                raise bad_field(self.instrument, where, field, error) from error
+            self._kind.extend(bytes([DEPTH]) * len(levels))
+            self._flags.extend(bytes([flag]) * len(levels))
+        self._end(exch_ns, local_ns, before)
+
+    def trade(self, where: str, exch_ns: int, local_ns: int, price: Any, qty: Any, *, buyer_aggressed: bool) -> None:
+        try:
+            self._event(TRADE, BUY if buyer_aggressed else 0, self.price[price], self.qty[qty])
+        except (GridError, TypeError) as error:
+            raise bad_field(self.instrument, where, "trade", error) from error
+        self._end(exch_ns, local_ns, self.count - 1)
+
+    def gap(self, exch_ns: int, local_ns: int, reason: str) -> None:
+        self._event(MARKER, GAP, 0, 0)
+        self._end(exch_ns, local_ns, self.count - 1)
+        self._gaps.append((local_ns, reason))
+
+    def _event(self, kind: int, flags: int, price_ticks: int, qty_lots: int) -> None:
+        self._kind.append(kind)
+        self._flags.append(flags)
+        self._price.append(price_ticks)
+        self._qty.append(qty_lots)
+
+    def _end(self, exch_ns: int, local_ns: int, before: int) -> None:
+        if self.count == before:
+            return
+        self._flags[-1] |= LAST
+        self.exch_ns.append(exch_ns)
+        self.local_ns.append(local_ns)
+        self.rows.append(self.count - before)
+
+    def columns(self) -> Columns:
+        """The events so far, local times as recorded."""
+        rows = np.array(self.rows, np.int64)
+        return Columns(
+            np.repeat(np.array(self.exch_ns, np.int64), rows),
+            np.repeat(np.array(self.local_ns, np.int64), rows),
+            np.frombuffer(self._kind, np.uint8).copy(),
+            np.frombuffer(self._flags, np.uint8).copy(),
+            np.array(self._price, np.int32),
+            np.array(self._qty, np.int64),
+        )
+
+    def capture(self, counts: Counter[str], local_clock: Literal["recorder", "venue"] = "recorder") -> Capture:
+        """The finished capture, with the clock shift worked out and removed."""
+        columns = self.columns()
+        shift_ns = clock_shift_ns(columns)
+        columns = columns._replace(local_ts_ns=columns.local_ts_ns + shift_ns)
+        gaps = tuple(Gap(local_ts_ns=local_ns + shift_ns, reason=reason) for local_ns, reason in self._gaps)
+        return Capture(columns, self.instrument, shift_ns, gaps, dict(sorted(counts.items())), local_clock)
+
+
+def clock_shift_ns(columns: Columns) -> int:
+    """What to add to local times when the local clock is behind the exchange: the least latency becomes 1 ms."""
+    if not len(columns.kind):
+        return 0
+    least: Array = (columns.local_ts_ns - columns.exch_ts_ns).min()
+    return LEAST_LATENCY_NS - int(least) if least < 0 else 0
+
+
+def bad_field(instrument: Instrument, where: str, field: str, error: Exception) -> CaptureError:
+    """The error of a message whose numbers do not fit the instrument."""
+    reason = str(error) if isinstance(error, GridError) else f"does not hold prices and sizes ({error!r})"
+    return CaptureError(
+        f"field {field}: {reason} ({instrument.symbol})",
+        where=where,
+        remedy=f"give the right grid with --tick and --lot (now {instrument.tick} and {instrument.lot})",
+    )
