@@ -1,9 +1,86 @@
-"""Commands of the report group."""
+"""`nightsoak report RUN`, and the verdict table that ends a soak."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
+
+from nightsoak.console import emit_json, hint, say
+
+_COLOURS = {"SUCCESS": "green", "OK": "green", "WARN": "yellow", "FAIL": "red", "NODATA": "magenta"}
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this group's commands."""
+    report = commands.add_parser(
+        "report",
+        help="render a run's report again and show its verdict",
+        description="Renders SOAK_RESULTS.md, summary.txt and the charts again from the run's JSON files.",
+    )
+    report.add_argument("run_name", metavar="RUN", help="a run id, the path of a run's folder, or latest")
+    shown = report.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    shown.add_argument("--markdown", action="store_true", help="print SOAK_RESULTS.md instead of the table")
+    report.set_defaults(run=_report)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from engine.paths import Paths
+    from engine.report.artefacts import render_again, report_path
+    from engine.report.index import resolve_run
+
+    folder = resolve_run(args.run_name, Paths.from_environment().reports)
+    changed = render_again(folder)
+    if changed:
+        say(f"rendered anew by another version than the one that wrote them: {', '.join(changed)}")
+    if args.json:
+        emit_json({"folder": str(folder), "report": str(report_path(folder)), "changed": changed})
+    elif args.markdown:
+        sys.stdout.write(report_path(folder).read_text(encoding="utf-8"))
+    else:
+        print_verdict(folder)
+    return 0
+
+
+def print_verdict(folder: Path) -> None:
+    """Print a run's verdict table, reasons and report path on stdout and the next command as a hint on stderr.
+
+    Everything is read from the folder's JSON. Colour only repeats what the words say, and is left out in a pipe and
+    under NO_COLOR.
+
+    Raises:
+        InputError: the folder holds no report.
+    """
+    from rich.box import ASCII2, SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from engine.report.artefacts import load_view, report_path
+
+    view = load_view(folder)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    colour = _COLOURS.get(view.verdict, "")
+    utf8 = (console.encoding or "").lower().replace("-", "") == "utf8"
+
+    console.print(Text.assemble((view.verdict, f"bold {colour}"), f"  {view.symbol}  {view.headline}"))
+    for warning, text in (("partial report", view.partial), ("generated market", view.generated)):
+        if text:
+            console.print(Text(f"{warning}: {text}", style="yellow"))
+    table = Table(box=SIMPLE_HEAD if utf8 else ASCII2, pad_edge=False)
+    for header, side in zip(view.checks.table.headers, view.checks.table.align, strict=True):
+        table.add_column(header, justify="right" if side == "r" else "left", overflow="fold")
+    for row, label in zip(view.checks.rows, view.checks.labels, strict=True):
+        table.add_row(*(Text(cell) for cell in row[:-1]), Text(row[-1], style=_COLOURS.get(label, "")))
+    console.print(table)
+    for word, text in (
+        ("checks", view.checks.title),
+        ("why", view.why),
+        ("changed", view.changed),
+        ("against control", view.tuning.control_text),
+        ("decide", view.decision),
+    ):
+        console.print(Text.assemble((f"{word}: ", "bold"), text))
+    console.print(Text(f"report: {report_path(folder)}"), soft_wrap=True)
+    hint(view.next.replace("`", "").replace("\u00a0", " "))

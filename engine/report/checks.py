@@ -1,0 +1,162 @@
+"""The checks of the gate as a table in words, and the sentence that says why the verdict is what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.metrics import METRICS
+from engine.report.format import NO_DATA, and_list, beside_limit, number, plain, unit_digits
+from engine.report.record import RunRecord
+from engine.report.table import Table
+
+_BLOCK_PREFIX = "block_ratios."
+_BANDS = ("FAIL", "WARN", "OK", "SUCCESS")
+_STATUS = {
+    "SUCCESS": "met",
+    "OK": "met, not ideal",
+    "WARN": "warning",
+    "FAIL": "breached",
+    "NODATA": NO_DATA,
+}
+
+
+@dataclass(frozen=True)
+class Checks:
+    """`rows` feed both the Markdown table and the one on the terminal; `labels` are the gate's, row by row."""
+
+    title: str
+    rows: tuple[tuple[str, str, str, str, str], ...]
+    labels: tuple[str, ...]
+    why: str
+    notes: tuple[str, ...]
+    reasons: tuple[str, ...]
+    passed: int
+    breached: tuple[str, ...]
+    unresolved: tuple[str, ...]
+    without_data: tuple[str, ...]
+
+    @property
+    def table(self) -> Table:
+        return Table(("Rule", "Observed [95 %]", "n", "Limit", "Status"), "lrrrl", self.rows)
+
+
+def build_checks(record: RunRecord) -> Checks:
+    checks = record.gate["checks"]
+    unresolved = tuple(check["metric"] for check in checks if is_unresolved(record, check))
+    tally = {"passed": 0, "breached": 0, "warned": 0, "unresolved": 0, "without data": 0}
+    for check in checks:
+        tally[_outcome(check, unresolved)] += 1
+    if not tally["warned"]:
+        del tally["warned"]
+    breached = tuple(
+        f"{check['metric']} {observed_text(record, check['metric'])} (limit {plain(check['limit'])})"
+        for check in checks
+        if check["label"] == "FAIL"
+    )
+    return Checks(
+        title=", ".join(f"{number_} {word}" for word, number_ in tally.items()),
+        rows=tuple(_row(record, check, unresolved) for check in checks),
+        labels=tuple(check["label"] for check in checks),
+        why=_why(record, unresolved),
+        notes=_notes(record, unresolved),
+        reasons=tuple(f"{check['metric']}: {check['reason']}" for check in checks),
+        passed=tally["passed"],
+        breached=breached,
+        unresolved=unresolved,
+        without_data=tuple(check["metric"] for check in checks if check["label"] == "NODATA"),
+    )
+
+
+def interval_of(record: RunRecord, metric: str) -> Mapping[str, Any] | None:
+    """{low, high} of a KPI of the run, where it has an interval."""
+    if metric == "net_bps":
+        return record.net_interval
+    bounds: Mapping[str, Any] | None = (record.kpi_intervals or {}).get(metric)
+    return bounds
+
+
+def is_unresolved(record: RunRecord, check: Mapping[str, Any]) -> bool:
+    """Whether the KPI's interval has the check's limit strictly inside: more data could turn the label."""
+    bounds, limit = interval_of(record, check["metric"]), check["limit"]
+    return bounds is not None and limit is not None and bounds["low"] < limit < bounds["high"]
+
+
+def observed_text(record: RunRecord, metric: str) -> str:
+    """`2.71 [1.90, 3.50]`; the value alone where there is no interval; `no data`."""
+    check = next((c for c in record.gate["checks"] if c["metric"] == metric), None)
+    value = check["observed"] if check else record.edge["totals"].get(metric)
+    digits = _digits(metric)
+    if value is None:
+        return NO_DATA
+    limit = check["limit"] if check else None
+    shown = beside_limit(value, limit, digits)
+    bounds = interval_of(record, metric)
+    if bounds is None or bounds["low"] == bounds["high"]:
+        return shown
+    return f"{shown} [{beside_limit(bounds['low'], limit, digits)}, {beside_limit(bounds['high'], limit, digits)}]"
+
+
+def _digits(metric: str) -> int:
+    return unit_digits("ratio" if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].unit)
+
+
+def _outcome(check: Mapping[str, Any], unresolved: tuple[str, ...]) -> str:
+    if check["label"] == "NODATA":
+        return "without data"
+    if check["metric"] in unresolved:
+        return "unresolved"
+    return {"FAIL": "breached", "WARN": "warned"}.get(check["label"], "passed")
+
+
+def _row(record: RunRecord, check: Mapping[str, Any], unresolved: tuple[str, ...]) -> tuple[str, str, str, str, str]:
+    metric, label = check["metric"], check["label"]
+    status = _STATUS.get(label, str(label))
+    if metric in unresolved:
+        status = "unresolved"
+    if check.get("criticality") == "report-only":
+        status = "reported only"
+    return (metric, observed_text(record, metric), _n(record, metric), _limit(check), status)
+
+
+def _n(record: RunRecord, metric: str) -> str:
+    counts = record.edge["totals"].get("n") or {}
+    value = counts.get("block_ratios" if metric.startswith(_BLOCK_PREFIX) else metric)
+    return "-" if value is None else number(value, 0)
+
+
+def _limit(check: Mapping[str, Any]) -> str:
+    if check["limit"] is None:
+        return "-"
+    metric = check["metric"]
+    better = -1 if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].better
+    return f"{'>=' if better > 0 else '<='} {plain(check['limit'])}"
+
+
+def _why(record: RunRecord, unresolved: tuple[str, ...]) -> str:
+    """The gate's own reason, and net_bps with its interval whatever decided."""
+    text = f"{record.gate['reason']} Observed: net_bps {observed_text(record, 'net_bps')}"
+    if "net_bps" in unresolved:
+        limit = next(check["limit"] for check in record.gate["checks"] if check["metric"] == "net_bps")
+        text += f", unresolved against {plain(limit)}"
+    return f"{text}."
+
+
+def _notes(record: RunRecord, unresolved: tuple[str, ...]) -> tuple[str, ...]:
+    notes = []
+    net = record.gate.get("net_bps") or {}
+    bands = net.get("band_probabilities")
+    if bands:
+        shares = ", ".join(f"{name} {number(100 * bands[name], 0)} %" for name in _BANDS)
+        notes.append(f"Probability of each band of net_bps, given its interval: {shares}.")
+    if net.get("interval_note"):
+        notes.append(f"net_bps: {net['interval_note']}.")
+    if unresolved:
+        notes.append(
+            f"Unresolved: the interval of {and_list(unresolved)} has its limit inside, so more data could turn it. "
+            "The verdict compares the observed value."
+        )
+    if any("p95" in check["metric"] and check["observed"] is not None for check in record.gate["checks"]):
+        notes.append("A 95th percentile is shown without an interval; n is the number of data it rests on.")
+    return tuple(notes)

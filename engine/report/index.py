@@ -1,0 +1,106 @@
+"""The reports folder: finding a run in it, the `latest` link, and index.md, the list of nights."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.files import write_atomic
+from engine.report.format import NO_DATA, interval, number
+from engine.report.manifest import MANIFEST
+from engine.report.table import Markdown, Table, markdown_table
+
+INDEX, LATEST = "index.md", "latest"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def resolve_run(run: str, reports: Path) -> Path:
+    """The folder of RUN: a run id, a path to a run's folder or a file in it, or `latest`.
+
+    Raises:
+        InputError: there is no such run; says where it was looked for.
+    """
+    if run == LATEST:
+        folder = _read_latest(reports)
+        if folder is None:
+            raise InputError("there is no report yet", where=str(reports / LATEST), remedy="run `nightsoak soak`")
+        return folder
+    by_id = [day / run for day in sorted(reports.glob("*")) if _DATE.fullmatch(day.name)]
+    for candidate in (*by_id, Path(run), Path(run).parent):
+        if (candidate / MANIFEST).is_file():
+            return candidate
+    raise InputError(
+        "no such run", where=run, remedy=f"name a run id of {reports / INDEX}, the path of a run's folder, or latest"
+    )
+
+
+def point_latest_at(reports: Path, folder: Path) -> None:
+    """Make `reports/latest` lead to `folder`: a relative symlink, or a pointer file where links are not to be had."""
+    target = folder.relative_to(reports).as_posix()
+    latest, fresh = reports / LATEST, reports / f".{LATEST}.{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    try:
+        fresh.symlink_to(target, target_is_directory=True)
+    except (OSError, NotImplementedError):
+        if os.name != "nt":
+            raise
+        fresh.write_text(target + "\n", encoding="utf-8")
+    fresh.replace(latest)
+
+
+def write_index(reports: Path) -> None:
+    """Write reports/index.md anew from the manifests of all nights, newest first.
+
+    Raises:
+        StorageError: the folder cannot be written; the former index stays.
+    """
+    write_atomic(reports / INDEX, index_markdown(reports))
+
+
+def index_markdown(reports: Path) -> str:
+    folders = [
+        folder
+        for day in reports.iterdir()
+        if _DATE.fullmatch(day.name)
+        for folder in day.iterdir()
+        if folder.is_dir() and not folder.name.startswith(".")
+    ]
+    folders.sort(key=lambda folder: (folder.parent.name, folder.name), reverse=True)
+    rows, links = [], []
+    for count, folder in enumerate(folders, start=1):
+        rows.append(_row(folder, f"[{count}]"))
+        document = (_manifest(folder) or {}).get("document", "")
+        links.append(f"[{count}]: {folder.parent.name}/{folder.name}/{document}")
+    table = Table(("Date", "Symbol", "Verdict", "net_bps", "95 %", "Report"), "lllrrl", tuple(rows))
+    body = markdown_table(table) + "\n\n" + "\n".join(links) if rows else "No night has been reported yet."
+    return f"# Nights\n\n{body}\n"
+
+
+def _row(folder: Path, link: str) -> tuple[str, ...]:
+    manifest = _manifest(folder)
+    date, shown = folder.parent.name, Markdown(link)
+    if manifest is None:
+        return (date, folder.name, "unreadable", NO_DATA, "-", shown)
+    result = manifest["result"]
+    verdict = result["verdict"] + (" (partial)" if manifest["interrupted"] else "")
+    bounds = interval(result["low_bps"], result["high_bps"], 2) or "-"
+    return (date, result["symbol"], verdict, number(result["net_bps"], 2), bounds, shown)
+
+
+def _manifest(folder: Path) -> Any:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and "result" in manifest else None
+
+
+def _read_latest(reports: Path) -> Path | None:
+    latest = reports / LATEST
+    if latest.is_file():  # the pointer file of systems without links
+        latest = reports / latest.read_text(encoding="utf-8").strip()
+    return latest.resolve() if (latest / MANIFEST).is_file() else None

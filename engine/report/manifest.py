@@ -1,0 +1,89 @@
+"""truth_manifest.json: what a run was made of, so that it can be done again and compared.
+
+It holds no machine path and no wall clock. The content hash covers the files that decide results: the engine's
+code and SQL, the templates and requirements.lock; line endings do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.paths import CHECKOUT
+from engine.report.record import RunRecord
+
+MANIFEST, WALL_CLOCK = "truth_manifest.json", "wall_clock.json"
+FORMAT = 1
+_CODE = ("engine/**/*.py", "engine/**/*.sql", "templates/**/*.j2")
+
+
+def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: Path = CHECKOUT) -> dict[str, Any]:
+    """The manifest of a run whose other artefacts are `artefacts` (relative path -> bytes)."""
+    tape = record.plan.get("tape") or {}
+    totals = record.edge["totals"]
+    interval = record.net_interval or {}
+    return {
+        "format": FORMAT,
+        "run_id": record.run_id,
+        "document": "SOAK_RESULTS.md",
+        "interrupted": record.interrupted,
+        "result": {
+            "symbol": record.symbol,
+            "verdict": record.gate["verdict"],
+            "net_bps": totals["net_bps"],
+            "low_bps": interval.get("low"),
+            "high_bps": interval.get("high"),
+        },
+        "plan": record.plan,
+        "parameters": parameters_in_time(record),
+        "seeds": {"run": record.plan.get("seed"), "tape": (tape.get("generated") or {}).get("seed")},
+        "trials": 0,
+        "coverage_pct": totals["coverage_pct"],
+        "rows": {
+            "windows": len(record.edge.get("windows", [])),
+            "iterations": len(record.edge.get("iterations", [])),
+            "fills": totals["fills"],
+            "events": tape.get("count"),
+            "ingest": record.data_quality.get("ingest") or {},
+        },
+        "inputs": record.inputs,
+        "code_sha256": code_sha256(checkout),
+        "lock_sha256": _text_sha256(checkout / "requirements.lock"),
+        "artefacts": {name: hashlib.sha256(artefacts[name]).hexdigest() for name in sorted(artefacts)},
+    }
+
+
+def parameters_in_time(record: RunRecord) -> list[dict[str, Any]]:
+    """[{effective_ts_ns, source, params}]: the starting set, then every set that took effect, in order of time.
+
+    A decision takes effect at its iteration's end; one that changed nothing is left out.
+    """
+    iterations = {row["iteration"]: row for row in record.edge.get("iterations", [])}
+    start_ns = min((row["start_ns"] for row in iterations.values()), default=None)
+    rows = [{"effective_ts_ns": start_ns, "source": "start", "params": record.params_start}]
+    for decision in record.decisions:
+        if decision["params"] != rows[-1]["params"]:
+            ended = iterations.get(decision["iteration"])
+            rows.append(
+                {
+                    "effective_ts_ns": ended["end_ns"] if ended else None,
+                    "source": f"decision after iteration {decision['iteration']}",
+                    "params": decision["params"],
+                }
+            )
+    return rows
+
+
+def code_sha256(checkout: Path = CHECKOUT) -> str:
+    """One hash over path and content of every file that decides results, sorted by path."""
+    digest = hashlib.sha256()
+    files = {path.relative_to(checkout).as_posix(): path for pattern in _CODE for path in checkout.glob(pattern)}
+    for name in sorted(files):
+        digest.update(f"{name}\0{_text_sha256(files[name])}\n".encode())
+    return digest.hexdigest()
+
+
+def _text_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()

@@ -1,0 +1,157 @@
+"""RunRecord: all that a report is made of, as plain JSON data, and its split into the artefacts' JSON files.
+
+The record becomes four files (`documents`) and is read back from three of them (`from_documents`): whatever the
+Markdown, the charts and the notices show comes from these files, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import date
+from typing import Any
+
+from engine.errors import InputError
+from engine.metrics import METRICS
+
+FORMAT = 1
+EDGE, GATE, METRICS_FILE, OVERRIDES = (
+    "EDGE_REPORT.json",
+    "KPI_GATE.json",
+    "soak_metrics.json",
+    "runtime_overrides.json",
+)
+_RUN_ID = re.compile(r"\d{8}T\d{6}-[\w.-]+", re.ASCII)
+_OWN_FILES = ("edge", "gate")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run. Every field holds JSON values only (numpy scalars are turned into Python's on the way in).
+
+    plan          mode, venue, symbol, profile, hours, iterations, window_seconds, auto_tune, seed, latency_modelled,
+                  command (argument list after `nightsoak`, without machine paths),
+                  tape: {name, generated (seed and settings, or null), count, trade_count, ...}
+    edge          EDGE_REPORT.json as docs/design.md has it
+    gate          KPI_GATE.json: engine.tuning.gate.GateResult.to_json()
+    decisions     engine.tuning.autotune.Decision.to_json() after each iteration but the last, in order
+    series        columns for charts: marks {ts_ns, mid}, fills {ts_ns, price, side}, position {ts_ns, qty}
+    data_quality  {gaps: [{ts_ns, reason}], crossed_message_ends, ingest: {name: count}, ...}
+    inputs        {name: sha256} of tape columns, profile, configuration
+    control       engine.report.control.compare(edge); filled in by `completed` where null
+    kpi_intervals engine.report.intervals.kpi_intervals(edge); filled in by `completed` where null
+    net_target_bps  the net_bps from which the gate says SUCCESS
+
+    Raises:
+        InputError: the run id has no UTC stamp, or a value is not JSON (NaN, infinity, an object).
+    """
+
+    run_id: str
+    plan: Mapping[str, Any]
+    edge: Mapping[str, Any]
+    gate: Mapping[str, Any]
+    params_start: Mapping[str, float]
+    params_final: Mapping[str, float]
+    decisions: Sequence[Mapping[str, Any]] = ()
+    series: Mapping[str, Any] = field(default_factory=dict)
+    data_quality: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    control: Mapping[str, Any] | None = None
+    kpi_intervals: Mapping[str, Any] | None = None
+    net_target_bps: float = 3.0
+    interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        if not _RUN_ID.fullmatch(self.run_id):
+            raise InputError(
+                "is not a run id", where=repr(self.run_id), remedy="it reads like 20261120T020000-BTCUSDT-1f2e"
+            )
+        for item in fields(self):
+            object.__setattr__(self, item.name, json_value(getattr(self, item.name), item.name))
+
+    @property
+    def utc_date(self) -> str:
+        """ISO date of the run id's stamp."""
+        return date(int(self.run_id[:4]), int(self.run_id[4:6]), int(self.run_id[6:8])).isoformat()
+
+    @property
+    def symbol(self) -> str:
+        return str(self.plan["symbol"])
+
+    @property
+    def pnl_currency(self) -> str:
+        return str(self.edge.get("pnl_currency") or "quote")
+
+    @property
+    def net_interval(self) -> Mapping[str, Any] | None:
+        """The gate's interval of net_bps: {low, high, n_windows, phi, ...}, or None."""
+        interval: Mapping[str, Any] | None = (self.gate.get("net_bps") or {}).get("interval")
+        return interval
+
+    def completed(self) -> RunRecord:
+        """The record with what follows from `edge` alone filled in, and its series thinned to what charts show."""
+        from engine.report.control import compare
+        from engine.report.intervals import kpi_intervals
+        from engine.report.series import thin_series
+
+        return replace(
+            self,
+            control=compare(self.edge) if self.control is None else self.control,
+            kpi_intervals=kpi_intervals(self.edge) if self.kpi_intervals is None else self.kpi_intervals,
+            series=thin_series(self.series),
+        )
+
+    def documents(self) -> dict[str, Any]:
+        """{file name: JSON value}: the four files that hold the run's numbers."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OWN_FILES}
+        totals = self.edge.get("totals", {})
+        head = {
+            "format": FORMAT,
+            "verdict": self.gate["verdict"],
+            "kpis": {name: totals[name] for name in METRICS if name in totals},
+        }
+        return {
+            EDGE: self.edge,
+            GATE: self.gate,
+            METRICS_FILE: head | own,
+            OVERRIDES: self.params_final,
+        }
+
+    @classmethod
+    def from_documents(cls, documents: Mapping[str, Any]) -> RunRecord:
+        """The record again, from the values of EDGE_REPORT.json, KPI_GATE.json and soak_metrics.json.
+
+        Raises:
+            InputError: soak_metrics.json has another format, or a field is missing.
+        """
+        metrics = documents[METRICS_FILE]
+        if not isinstance(metrics, dict) or metrics.get("format") != FORMAT:
+            raise InputError(
+                f"is not format {FORMAT}", where=METRICS_FILE, remedy="render it with the version that wrote it"
+            )
+        names = [f.name for f in fields(cls) if f.name not in _OWN_FILES]
+        missing = [name for name in names if name not in metrics]
+        if missing:
+            raise InputError(f"has no {', '.join(missing)}", where=METRICS_FILE, remedy="run the soak again")
+        return cls(edge=documents[EDGE], gate=documents[GATE], **{name: metrics[name] for name in names})
+
+
+def json_value(value: Any, where: str) -> Any:
+    """`value` as plain JSON data: dict, list, str, int, float, bool, None.
+
+    Raises:
+        InputError: NaN, infinity or an object that JSON does not have; names the field.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return json_value(value.tolist(), where)
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise InputError(f"{value!r} has no place in JSON", where=where, remedy="give null where there is no data")

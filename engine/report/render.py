@@ -1,0 +1,64 @@
+"""Markdown, notice and charts from a run's JSON documents: the same documents give the same bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.paths import CHECKOUT
+from engine.report.chart_data import prepare
+from engine.report.charts import draw_svg
+from engine.report.record import RunRecord
+from engine.report.table import Markdown, escape, markdown_table, wrap
+from engine.report.view import build_view
+
+REPORT, SUMMARY = "SOAK_RESULTS.md", "summary.txt"
+TEMPLATES = CHECKOUT / "templates"
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+def render(documents: Mapping[str, Any], templates: Path = TEMPLATES) -> dict[str, bytes]:
+    """{relative path: bytes} of SOAK_RESULTS.md, summary.txt and charts/*.svg.
+
+    Args:
+        documents: file name -> parsed value of EDGE_REPORT.json, KPI_GATE.json and soak_metrics.json.
+
+    Raises:
+        InputError: the documents are not those of a run of this format.
+    """
+    record = RunRecord.from_documents(documents)
+    view = build_view(record)
+    environment = _environment(templates)
+    markdown = environment.get_template(f"{REPORT}.j2").render(v=view)
+    result = {
+        REPORT: (_BLANK_LINES.sub("\n\n", markdown).strip() + "\n").encode(),
+        SUMMARY: ("\n".join(view.summary) + "\n").encode(),
+    }
+    return result | {f"charts/{name}.svg": svg for name, svg in draw_svg(prepare(record)).items()}
+
+
+def _environment(templates: Path) -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # HTML's rules are not Markdown's: `_finalize` escapes instead
+    )
+    environment.globals.update(wrap=wrap, table=markdown_table)
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Escapes text for Markdown; refuses numbers and None, which the view-model has to put into words."""
+    if isinstance(value, Markdown):
+        return value
+    if isinstance(value, str):
+        return escape(value)
+    raise TypeError(f"a template got {value!r}; only text from the view-model may be shown")
