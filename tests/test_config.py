@@ -36,9 +36,7 @@ def refused(text: str) -> str:
 
 def test_a_file_becomes_a_frozen_model(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(
-        '{"comment": "c", "name": "a", "legs": [{"price_ticks": 3, "share": 1}]}', encoding="utf-8"
-    )
+    path.write_text('{"comment": "c", "name": "a", "legs": [{"price_ticks": 3, "share": 1}]}', encoding="utf-8")
     plan = load_config(path, Plan)
     assert plan.legs == (Leg(price_ticks=3, share=1.0),)
     with pytest.raises(ValidationError):

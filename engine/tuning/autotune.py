@@ -40,12 +40,13 @@ class TuneState(ConfigModel):
 
 @dataclass(frozen=True)
 class Decision:
-    """`iteration` counts decisions from 0. `changes` holds every move that fired, was clamped or was refused;
-    `readings` every matrix row with what it saw; `params` and `state` are the next ones."""
+    """`iteration` counts decisions from 0; `note` says in a sentence what was done. `changes` holds every move
+    that fired, was clamped or was refused, `readings` every matrix row with what it saw; `params` and `state`
+    are the next ones."""
 
     iteration: int
     mode: Mode
-    summary: str
+    note: str
     readings: tuple[Reading, ...]
     changes: tuple[Change, ...]
     params: Params
@@ -60,11 +61,11 @@ class Decision:
         return {
             "iteration": self.iteration,
             "mode": self.mode,
-            "summary": self.summary,
+            "note": self.note,
             "triggers": list(self.triggers),
             "readings": [reading.to_json() for reading in self.readings],
             "changes": [change.to_json() for change in self.changes],
-            "params": dict(self.params),
+            "params_after": dict(self.params),
             "state": self.state.to_json(),
         }
 
@@ -81,26 +82,26 @@ def decide(kpis: Mapping[str, Any], params: Params, history: TuneState, rules: R
     net_bps = kpi_value(kpis, "net_bps")
     if net_bps is None or kpis.get("fills") == 0:
         why = "no fills" if kpis.get("fills") == 0 else why_null(kpis, "net_bps")
-        summary = f"No change: net_bps has no data ({why})."
-        return _decision("no data", summary, readings, (), params, history, history.negative_in_a_row)
+        note = f"No change: net_bps has no data ({why})."
+        return _decision("no data", note, readings, (), params, history, history.negative_in_a_row)
 
     negatives = history.negative_in_a_row + 1 if net_bps < 0 else 0
     if negatives >= rules.matrix.fallback_after_negative_iterations:
         seen = f"net_bps below 0 in {negatives} iterations in a row, {show(net_bps)} in the last"
         changes, after = apply_guarded(_package_moves(rules.fallback, params, seen), params, max_changes=1)
-        summary = f"{seen}: the {rules.fallback.name} package instead of the matrix."
+        note = f"{seen}: the {rules.fallback.name} package instead of the matrix."
         if not changes:
-            summary += " No change: every parameter is at least as calm already."
-        return _decision("fallback", summary, readings, changes, after, history, 0)
+            note += " No change: every parameter is at least as calm already."
+        return _decision("fallback", note, readings, changes, after, history, 0)
 
     changes, after = _matrix_changes(readings, params, rules)
-    summary = _matrix_summary(readings, changes)
-    return _decision("matrix", summary, readings, changes, after, history, negatives)
+    note = _matrix_note(readings, changes)
+    return _decision("matrix", note, readings, changes, after, history, negatives)
 
 
 def _decision(
     mode: Mode,
-    summary: str,
+    note: str,
     readings: tuple[Reading, ...],
     changes: tuple[Change, ...],
     params: Params,
@@ -112,7 +113,7 @@ def _decision(
         negative_in_a_row=negatives,
         fallbacks=history.fallbacks + (mode == "fallback"),
     )
-    return Decision(history.iterations, mode, summary, readings, changes, params, state)
+    return Decision(history.iterations, mode, note, readings, changes, params, state)
 
 
 def _package_moves(package: FallbackPackage, params: Params, reason: str) -> list[Wanted]:
@@ -125,9 +126,7 @@ def _package_moves(package: FallbackPackage, params: Params, reason: str) -> lis
     return [move for move in moves if is_calming(move.parameter, move.change)]
 
 
-def _matrix_changes(
-    readings: tuple[Reading, ...], params: Params, rules: Rules
-) -> tuple[tuple[Change, ...], Params]:
+def _matrix_changes(readings: tuple[Reading, ...], params: Params, rules: Rules) -> tuple[tuple[Change, ...], Params]:
     """The moves of triggered rows through the guardrails; those of held rows stand refused beside them."""
     matrix = rules.matrix
     rows = {row.name: row for row in matrix.rows}
@@ -140,9 +139,7 @@ def _matrix_changes(
     guard = ""
     if len(triggered) >= matrix.multi_fail_triggers:
         guard = f"{len(triggered)} rules triggered at once"
-    changes, after = apply_guarded(
-        moves, params, max_changes=matrix.max_changes_per_parameter, calming_only=guard
-    )
+    changes, after = apply_guarded(moves, params, max_changes=matrix.max_changes_per_parameter, calming_only=guard)
     held = tuple(
         Change(
             rule=reading.rule,
@@ -160,7 +157,7 @@ def _matrix_changes(
     return changes + held, after
 
 
-def _matrix_summary(readings: tuple[Reading, ...], changes: tuple[Change, ...]) -> str:
+def _matrix_note(readings: tuple[Reading, ...], changes: tuple[Change, ...]) -> str:
     """One sentence or two; KPIs without data are named, so that silence is not taken for health."""
     triggered = [reading.rule for reading in readings if reading.state == "triggered"]
     moved = sorted({change.parameter for change in changes if change.after != change.before})

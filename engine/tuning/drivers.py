@@ -52,9 +52,7 @@ def _read(row: Row, kpis: Mapping[str, Any], unhealthy: str) -> Reading:
     observed = kpi_value(kpis, trigger.metric)
 
     def reading(state: State, depth: float, reason: str) -> Reading:
-        return Reading(
-            row.name, trigger.metric, trigger.comparison, trigger.threshold, observed, state, depth, reason
-        )
+        return Reading(row.name, trigger.metric, trigger.comparison, trigger.threshold, observed, state, depth, reason)
 
     if observed is None:
         return reading("unknown", 0.0, f"{trigger.metric} has no data: {why_null(kpis, trigger.metric)}")

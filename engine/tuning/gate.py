@@ -94,6 +94,9 @@ class GateResult:
 
     def to_json(self) -> dict[str, Any]:
         """The object of KPI_GATE.json."""
+        interval = None
+        if self.interval and self.probabilities:
+            interval = {**self.interval.to_json(), "bands": dict(self.probabilities)}
         return {
             "verdict": self.verdict,
             "reason": self.reason,
@@ -102,9 +105,8 @@ class GateResult:
             "checks": [check.to_json() for check in self.checks],
             "net_bps": {
                 "observed": self.checks[0].observed,
-                "interval": self.interval.to_json() if self.interval else None,
+                "interval": interval,
                 "interval_note": self.interval_note,
-                "band_probabilities": dict(self.probabilities) if self.probabilities else None,
             },
         }
 
@@ -201,10 +203,7 @@ def _proposal(
             continue
         changes: tuple[Change, ...] = ()
         if params is not None:
-            wanted = [
-                Wanted(package.name, k, v, f"{driver} is the worst driver")
-                for k, v in package.changes.items()
-            ]
+            wanted = [Wanted(package.name, k, v, f"{driver} is the worst driver") for k, v in package.changes.items()]
             changes, _ = apply_guarded(wanted, params, max_changes=1)
         return Proposal(package.name, driver, package.effect, package.changes, changes)
     return None

@@ -91,9 +91,7 @@ def apply_guarded(
     return tuple(changes), params.with_changes(values)
 
 
-def _refusal(
-    move: Wanted, moves: Sequence[Wanted], changes_so_far: int, max_changes: int, calming_only: str
-) -> str:
+def _refusal(move: Wanted, moves: Sequence[Wanted], changes_so_far: int, max_changes: int, calming_only: str) -> str:
     calming = is_calming(move.parameter, move.change)
     if calming_only and not calming:
         return f"{calming_only}: only calming moves"

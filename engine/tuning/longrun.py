@@ -5,7 +5,7 @@ var(ubar) ~ Omega / n. With v_t = u_t - phi u_{t-1} (prewhitening by AR(1), Andr
 j/(L+1) (Bartlett, Newey-West 1987) and g_j = sum_t v_t v_{t-j} / (n - 2), a mean and a phi having been
 estimated:
 
-    phi   = r_1 + (1 + 3 r_1) / n, within +-0.9    (r_1 is biased by -(1 + 3 phi)/n; Marriott-Pope 1954)
+    phi   = r_1 + (1 + 3 r_1) / n, within +-0.9    (r_1 is biased by -(1 + 3 phi)/n; Kendall 1954)
     Omega = (g_0 + 2 sum_{j=1..L} w_j g_j) / (1 - phi)^2
     L     = floor(0.75 n^(1/3))                    (Stock-Watson, Introduction to Econometrics, ch. 16)
     df    = min(3 n / (2 (L + 1)), n - 2)          (equivalent degrees of freedom of the Bartlett window)

@@ -119,9 +119,7 @@ class FallbackPackage(ConfigModel):
             if row.calm == 0:
                 raise ValueError(f"{name} has no calm side")
             if row.clamp(value) != value:
-                raise ValueError(
-                    f"{name} {value} is not among its values, {row.low} to {row.high} {row.unit}"
-                )
+                raise ValueError(f"{name} {value} is not among its values, {row.low} to {row.high} {row.unit}")
         return self
 
 
