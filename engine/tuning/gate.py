@@ -197,7 +197,7 @@ def _proposal(
     target come first, in the report's order; else the KPI whose gate warns."""
     components = list(totals.get("neg_edge_drivers") or ())
     warned = [c.metric for c in checks[1:] if c.label == "WARN" and c.caps_at == "WARN"]
-    for driver in components + warned if checks[0].label == "WARN" else warned + components:
+    for driver in (components if checks[0].label == "WARN" else []) + warned:
         package = packages.for_driver(driver)
         if package is None:
             continue

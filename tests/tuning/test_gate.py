@@ -101,7 +101,7 @@ def test_the_other_gates_at_their_bounds(kpi_slice, gates, metric, value, label,
 )
 @pytest.mark.parametrize("how", ["null", "absent"])
 def test_missing_data_is_never_a_pass(kpi_slice, gates, packages, metric, verdict, how) -> None:
-    kpis = kpi_slice(null_reasons={metric: "no order has ended"}, **{metric: None})
+    kpis = kpi_slice(neg_edge_drivers=["slippage_bps"], null_reasons={metric: "no order has ended"}, **{metric: None})
     if how == "absent":
         del kpis[metric]
     result = judge(kpis, gates, packages=packages)
@@ -114,7 +114,7 @@ def test_missing_data_is_never_a_pass(kpi_slice, gates, packages, metric, verdic
     assert check.reason in result.reason
     if verdict == "WARN":
         assert "WARN at best" in check.reason
-        assert result.proposal is None  # data is missing; there is no driver to act on
+        assert result.proposal is None  # what warns is missing data, not a driver
 
 
 def test_an_empty_report_has_no_verdict(gates) -> None:
