@@ -5,24 +5,27 @@ It is filled when trades have consumed its front, when a trade goes through its 
 reaches it; in full-fill mode whole, else by what really was there: the part of a trade that reached us, never
 more than the trade's size for all of a lane's orders together, and at a crossing the size of the level that
 crossed. Across a gap or a clear every resting order ends (`expire`, reason gap).
+
+Orders of all lanes that rest at a level form a list in order of arrival, and the best resting key of each side
+is kept: an event that no order of ours can feel costs one comparison, however many lanes there are.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
-from engine.maker.book import clear, judge, set_ask, set_bid
+from engine.maker.book import clear, judge, set_level
 from engine.maker.queue import after_depth, fillable_lots
 from engine.maker.state import (
     ASK_CANCEL,
     ASK_NEW,
-    EX_ASK,
-    EX_BID,
+    EX_BEST,
+    EX_BOOK,
     EX_GAP,
     EX_MID2,
+    EX_MOVED,
     EX_PTR,
-    LOW_REST_ASK,
-    NO_PRICE,
+    NOWHERE,
     OUTSIDE,
     REASON_GAP,
     REASON_GONE,
@@ -31,14 +34,15 @@ from engine.maker.state import (
     REQ_HEAD,
     RES_COUNT,
     RES_HEAD,
-    REST_ASKS,
-    REST_BIDS,
+    RESTING,
+    RESTING_ASK,
     RING_FULL,
     SAY_ACK,
     SAY_EXPIRE,
     SAY_FILL,
     SAY_REJECT,
-    TOP_REST_BID,
+    TOP_REST,
+    WIDTH,
     WINDOW_LOW,
     Array,
     Config,
@@ -50,65 +54,65 @@ _BUY, _LAST, _GAP, _CLEAR = 1, 2, 4, 8
 
 
 @njit(cache=True)
-def rest(st: State, order: int, side: int, price: int) -> None:
-    """Note that `order` rests at the offset `price`, and keep the extremes that let most events pass untouched."""
+def rest(st: State, order: int, side: int, key: int) -> None:
+    """`order` joins the end of the list at (side, key)."""
     s = st.scalars
-    st.ex_price[order] = price
-    if side == 0:
-        st.rest_bid[price] += 1
-        s[REST_BIDS] += 1
-        if price > s[TOP_REST_BID]:
-            s[TOP_REST_BID] = price
+    level = side * s[WIDTH] + key
+    st.ex_key[order] = key
+    first = st.head[level]
+    st.after[order] = -1
+    if first < 0:
+        st.head[level] = order
+        st.before[order] = order
     else:
-        st.rest_ask[price] += 1
-        s[REST_ASKS] += 1
-        if price < s[LOW_REST_ASK]:
-            s[LOW_REST_ASK] = price
+        last = st.before[first]
+        st.after[last] = order
+        st.before[order] = last
+        st.before[first] = order
+    s[RESTING + side] += 1
+    if key > s[TOP_REST + side]:
+        s[TOP_REST + side] = key
 
 
 @njit(cache=True)
 def unrest(st: State, order: int, side: int) -> None:
-    """Take `order` off its price."""
+    """Take `order` off its level."""
     s = st.scalars
-    price = st.ex_price[order]
-    st.ex_price[order] = NO_PRICE
-    if side == 0:
-        st.rest_bid[price] -= 1
-        s[REST_BIDS] -= 1
-        if price == s[TOP_REST_BID]:
-            if s[REST_BIDS] == 0:
-                price = NO_PRICE
-            else:
-                while st.rest_bid[price] == 0:
-                    price -= 1
-            s[TOP_REST_BID] = price
+    key = st.ex_key[order]
+    base = side * s[WIDTH]
+    st.ex_key[order] = NOWHERE
+    first, later = st.head[base + key], st.after[order]
+    if first == order:
+        st.head[base + key] = later
+        if later >= 0:
+            st.before[later] = st.before[order]
     else:
-        st.rest_ask[price] -= 1
-        s[REST_ASKS] -= 1
-        if price == s[LOW_REST_ASK]:
-            if s[REST_ASKS] == 0:
-                price = st.rest_ask.shape[0]
-            else:
-                while st.rest_ask[price] == 0:
-                    price += 1
-            s[LOW_REST_ASK] = price
+        st.after[st.before[order]] = later
+        st.before[later if later >= 0 else first] = st.before[order]
+    s[RESTING + side] -= 1
+    if key == s[TOP_REST + side] and st.head[base + key] < 0:
+        if s[RESTING + side] == 0:
+            key = NOWHERE
+        else:
+            while st.head[base + key] < 0:
+                key -= 1
+        s[TOP_REST + side] = key
 
 
 @njit(cache=True)
 def answer(
     st: State, order: int, what: int, request: int, reason: int, at_ns: int, exch_ts_ns: int, sent_ns: int,
-    price: int, lots: int, leaves: int, mid2: int, over: int,
+    key: int, lots: int, leaves: int, mid2: int, over: int,
 ) -> None:  # fmt: skip
     """Send one response on its way; the ring has room (the caller checked)."""
     s, ring = st.scalars, st.responses
-    i = (s[RES_HEAD] + s[RES_COUNT]) & (ring.shape[0] - 1)
+    r = ring[(s[RES_HEAD] + s[RES_COUNT]) & (ring.shape[0] - 1)]
     s[RES_COUNT] += 1
-    r = ring[i]
     r["at_ns"] = at_ns
     r["order"] = order
     r["what"] = what
     r["request"] = request
-    r["price"] = price
+    r["key"] = key
     r["lots"] = lots
     r["leaves"] = leaves
     r["mid2"] = mid2
@@ -123,95 +127,76 @@ def answer(
 def fill(st: State, cfg: Config, order: int, side: int, lots: int, ts_ns: int) -> None:
     """Fill `lots` of a resting order at its own price."""
     o = st.orders[order]
-    price = st.ex_price[order]
+    key = st.ex_key[order]
     leaves = o["ex_leaves"] - lots
     o["ex_leaves"] = leaves
     if leaves == 0:
         unrest(st, order, side)
     answer(
         st, order, SAY_FILL, -1, 0, ts_ns + cfg.response_ns, ts_ns, o["ex_sent_ns"],
-        price, lots, leaves, o["ex_mid2"], 1 if leaves == 0 else 0,
+        key, lots, leaves, o["ex_mid2"], 1 if leaves == 0 else 0,
     )  # fmt: skip
 
 
 @njit(cache=True)
-def trade_reaches(st: State, cfg: Config, side: int, price: int, lots: int, ts_ns: int) -> None:
-    """A trade of `lots` at `price` reaches our resting orders of `side` (an aggressor of the other side)."""
-    count = st.lanes.shape[0]
-    slots = st.ex_price.shape[0] // (2 * count)
-    for lane in range(count):
-        first = (2 * lane + side) * slots
-        left = lots
-        for order in range(first, first + slots):  # better priced than the trade: matched before it got here
-            p = st.ex_price[order]
-            if p != NO_PRICE and ((p < price) if side == 1 else (p > price)):
-                leaves = st.orders[order]["ex_leaves"]
-                got = leaves if cfg.full_fill else min(leaves, left)
-                if got > 0:
-                    left -= got
-                    fill(st, cfg, order, side, got, ts_ns)
-        for order in range(first, first + slots):
-            if st.ex_price[order] != price:
-                continue
-            o = st.orders[order]
-            o["ex_front"] -= lots
-            o["ex_traded"] += lots
-            reached = fillable_lots(o["ex_front"])
-            if reached > 0:
-                leaves = o["ex_leaves"]
-                got = leaves if cfg.full_fill else min(leaves, reached, max(left, 0))
-                o["ex_front"] = 0.0
-                if got > 0:
-                    left -= got
-                    fill(st, cfg, order, side, got, ts_ns)
+def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int, ts_ns: int) -> None:
+    """`lots` on the other side reach our orders of `side` down to `key`, best priced first.
 
-
-@njit(cache=True)
-def level_changed(st: State, cfg: Config, side: int, price: int, old: int, new: int) -> None:
-    """The displayed size at a price where orders of ours rest changed."""
-    count = st.lanes.shape[0]
-    slots = st.ex_price.shape[0] // (2 * count)
-    for lane in range(count):
-        first = (2 * lane + side) * slots
-        for order in range(first, first + slots):
-            if st.ex_price[order] == price:
-                o = st.orders[order]
-                o["ex_front"] = after_depth(cfg.queue, cfg.power, o["ex_front"], o["ex_traded"], float(old), float(new))
-                o["ex_traded"] = 0.0
-
-
-@njit(cache=True)
-def best_reaches(st: State, cfg: Config, side: int, best: int, lots: int, ts_ns: int) -> None:
-    """The opposite best moved to `best`, a level of `lots`: it reaches our orders of `side` at or beyond it."""
-    count = st.lanes.shape[0]
-    slots = st.ex_price.shape[0] // (2 * count)
-    for lane in range(count):
-        first = (2 * lane + side) * slots
-        left = lots
-        for order in range(first, first + slots):
-            p = st.ex_price[order]
-            if p != NO_PRICE and ((p <= best) if side == 1 else (p >= best)):
-                leaves = st.orders[order]["ex_leaves"]
-                got = leaves if cfg.full_fill else min(leaves, left)
-                if got > 0:
-                    left -= got
-                    fill(st, cfg, order, side, got, ts_ns)
+    A trade goes through the better prices and works off the queue at its own; a level that crosses reaches
+    every order at or beyond it.
+    """
+    s = st.scalars
+    base = side * s[WIDTH]
+    per_lane = st.ex_key.shape[0] // st.lanes.shape[0]
+    st.left[:] = lots
+    through = key + 1 if is_trade else key
+    level = s[TOP_REST + side]
+    while level >= through and level >= 0:
+        order = st.head[base + level]
+        while order >= 0:
+            following = st.after[order]
+            lane = order // per_lane
+            leaves = st.orders[order]["ex_leaves"]
+            got = leaves if cfg.full_fill else min(leaves, st.left[lane])
+            if got > 0:
+                st.left[lane] -= got
+                fill(st, cfg, order, side, got, ts_ns)
+            order = following
+        level -= 1
+        if level > s[TOP_REST + side]:
+            level = s[TOP_REST + side]
+    if not is_trade or key < 0 or key >= s[WIDTH]:
+        return
+    order = st.head[base + key]
+    while order >= 0:
+        following = st.after[order]
+        front = st.front[order] - lots
+        st.traded[order] += lots
+        reached = fillable_lots(front)
+        if reached > 0:
+            front = 0.0
+            lane = order // per_lane
+            leaves = st.orders[order]["ex_leaves"]
+            got = leaves if cfg.full_fill else min(leaves, reached, max(st.left[lane], 0))
+            if got > 0:
+                st.left[lane] -= got
+                fill(st, cfg, order, side, got, ts_ns)
+        st.front[order] = front
+        order = following
 
 
 @njit(cache=True)
 def end_all(st: State, cfg: Config, ts_ns: int) -> None:
     """Every resting order ends: the book they stood in is gone."""
-    count = st.lanes.shape[0]
-    slots = st.ex_price.shape[0] // (2 * count)
-    for order in range(st.ex_price.shape[0]):
-        if st.ex_price[order] != NO_PRICE:
-            side = (order // slots) & 1
+    slots = st.ex_key.shape[0] // (2 * st.lanes.shape[0])
+    for order in range(st.ex_key.shape[0]):
+        key = st.ex_key[order]
+        if key != NOWHERE:
             o = st.orders[order]
-            price = st.ex_price[order]
-            unrest(st, order, side)
+            unrest(st, order, (order // slots) & 1)
             answer(
                 st, order, SAY_EXPIRE, -1, REASON_GAP, ts_ns + cfg.response_ns, ts_ns, o["ex_sent_ns"],
-                price, 0, 0, o["ex_mid2"], 1,
+                key, 0, 0, o["ex_mid2"], 1,
             )  # fmt: skip
 
 
@@ -222,12 +207,13 @@ def take_events(
 ) -> tuple[int, int]:  # fmt: skip
     """Exchange events with time <= `until_ns`, stopping early where a response to them comes back sooner.
 
-    Returns (DONE or RING_FULL, the time up to which the exchange has really advanced).
+    Returns (0 or RING_FULL, the time up to which the exchange has really advanced).
     """
-    s = st.scalars
-    low, width = s[WINDOW_LOW], st.ex_bid.shape[0]
+    s, book, head, after = st.scalars, st.ex_book, st.head, st.after
+    front, traded = st.front, st.traded
+    low, width = s[WINDOW_LOW], s[WIDTH]
     permuted = exch_order.shape[0] > 0
-    room = st.responses.shape[0] - st.ex_price.shape[0] - 1
+    room = st.responses.shape[0] - st.ex_key.shape[0] - 1
     i = s[EX_PTR]
     while i < count:
         e = exch_order[i] if permuted else i
@@ -235,58 +221,51 @@ def take_events(
         if ts > until_ns:
             break
         flag = flags[e]
+        side = 1 - (flag & _BUY)
+        key = price_ticks[e] - low
+        if side:
+            key = width - 1 - key
+        lots = qty_lots[e]
+        if s[RES_COUNT] > room and s[RESTING] + s[RESTING_ASK] > 0:
+            s[EX_PTR] = i
+            return RING_FULL, ts
+        slow = False
         if kind[e] == _DEPTH:
-            price = price_ticks[e] - low
-            if price < 0 or price >= width:
+            if key < 0 or key >= width:
                 s[OUTSIDE] += 1
             else:
-                lots = qty_lots[e]
-                touched = st.rest_bid[price] + st.rest_ask[price]
-                resting = s[REST_BIDS] + s[REST_ASKS]
-                if resting and s[RES_COUNT] > room:
-                    s[EX_PTR] = i
-                    return RING_FULL, ts
-                if flag & _BUY:
-                    best = s[EX_BID]
-                    old = set_bid(st.ex_bid, st.ex_ask, s, 0, price, lots)
-                    if touched and st.rest_bid[price]:
-                        level_changed(st, cfg, 0, price, old, lots)
-                    if s[EX_BID] > best and s[LOW_REST_ASK] <= s[EX_BID]:
-                        best_reaches(st, cfg, 1, s[EX_BID], lots, ts)
-                else:
-                    best = s[EX_ASK]
-                    old = set_ask(st.ex_bid, st.ex_ask, s, 0, price, lots)
-                    if touched and st.rest_ask[price]:
-                        level_changed(st, cfg, 1, price, old, lots)
-                    if s[EX_ASK] < best and s[TOP_REST_BID] >= s[EX_ASK]:
-                        best_reaches(st, cfg, 0, s[EX_ASK], lots, ts)
-        elif kind[e] == _TRADE:
-            price = price_ticks[e] - low
-            if flag & _BUY:
-                if s[LOW_REST_ASK] <= price:
-                    if s[RES_COUNT] > room:
-                        s[EX_PTR] = i
-                        return RING_FULL, ts
-                    trade_reaches(st, cfg, 1, price, qty_lots[e], ts)
-            elif s[TOP_REST_BID] >= price:
-                if s[RES_COUNT] > room:
-                    s[EX_PTR] = i
-                    return RING_FULL, ts
-                trade_reaches(st, cfg, 0, price, qty_lots[e], ts)
+                level = side * width + key
+                old = book[level]
+                rose = set_level(book, s, EX_BOOK, width, side, key, lots)
+                order = head[level]
+                while order >= 0:
+                    front[order] = after_depth(
+                        cfg.queue, cfg.power, front[order], traded[order], float(old), float(lots)
+                    )
+                    traded[order] = 0.0
+                    order = after[order]
+                slow = rose and s[TOP_REST + 1 - side] + key >= width - 1 and s[TOP_REST + 1 - side] >= 0
+        elif kind[e] == _TRADE:  # a buying aggressor reaches asks: the mirrored key on the other side
+            slow = s[TOP_REST + 1 - side] + key >= width - 1 and s[TOP_REST + 1 - side] >= 0
         else:
-            if s[RES_COUNT] > room:
-                s[EX_PTR] = i
-                return RING_FULL, ts
-            end_all(st, cfg, ts)
-            if flag & _CLEAR:
-                clear(st.ex_bid, st.ex_ask, s, 0)
-            if flag & _GAP:
-                s[EX_GAP] = 1
-        if flag & _LAST:
-            judge(st.ex_bid, st.ex_ask, s, 0)
+            slow = True
+        if slow:
+            if kind[e] == _DEPTH:
+                reach(st, cfg, 1 - side, width - 1 - key, lots, 0, ts)
+            elif kind[e] == _TRADE:
+                reach(st, cfg, 1 - side, width - 1 - key, lots, 1, ts)
+            else:
+                end_all(st, cfg, ts)
+                if flag & _CLEAR:
+                    clear(book, s, EX_BOOK)
+                if flag & _GAP:
+                    s[EX_GAP] = 1
+                    s[EX_MOVED] = 1
+            if s[RES_COUNT] and st.responses[s[RES_HEAD]]["at_ns"] < until_ns:
+                until_ns = st.responses[s[RES_HEAD]]["at_ns"]
+        if flag & _LAST and s[EX_MOVED]:
+            judge(book, s, EX_BOOK, width)
         i += 1
-        if s[RES_COUNT] and st.responses[s[RES_HEAD]]["at_ns"] < until_ns:
-            until_ns = st.responses[s[RES_HEAD]]["at_ns"]
     s[EX_PTR] = i
     return 0, until_ns
 
@@ -299,49 +278,46 @@ def take_request(st: State, cfg: Config) -> None:
     q = st.requests[i]
     s[REQ_HEAD] = (i + 1) & (st.requests.shape[0] - 1)
     s[REQ_COUNT] -= 1
-    order, what, price, lots, now = q["order"], q["what"], q["price"], q["lots"], q["at_ns"]
-    count = st.lanes.shape[0]
-    side = (order // (st.ex_price.shape[0] // (2 * count))) & 1
+    order, what, key, lots, now = q["order"], q["what"], q["key"], q["lots"], q["at_ns"]
+    width = s[WIDTH]
+    side = (order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))) & 1
     o = st.orders[order]
-    standing = st.ex_price[order]
+    standing = st.ex_key[order]
+    would_cross = s[EX_BEST + 1 - side] + key >= width - 1 and s[EX_BEST + 1 - side] >= 0
     say, reason, over = SAY_ACK, 0, 0
     if what == ASK_NEW:
         if s[EX_GAP]:
             say, reason, over = SAY_EXPIRE, REASON_GAP, 1
-        elif (price >= s[EX_ASK]) if side == 0 else (price <= s[EX_BID]):
+        elif would_cross:
             say, reason, over = SAY_EXPIRE, REASON_POST_ONLY, 1
         else:
             o["ex_leaves"] = lots
-            o["ex_front"] = float(st.ex_bid[price] if side == 0 else st.ex_ask[price])
-            o["ex_traded"] = 0.0
             o["ex_mid2"] = q["mid2"]
             o["ex_sent_ns"] = q["sent_ns"]
-            rest(st, order, side, price)
-    elif standing == NO_PRICE:
+            st.front[order] = float(st.ex_book[side * width + key])
+            st.traded[order] = 0.0
+            rest(st, order, side, key)
+    elif standing == NOWHERE:
         say, reason = SAY_REJECT, REASON_GONE
     elif what == ASK_CANCEL:
         unrest(st, order, side)
         over = 1
     else:
-        filled_meanwhile = q["leaves_then"] - o["ex_leaves"]
-        lots -= filled_meanwhile
-        if (price >= s[EX_ASK]) if side == 0 else (price <= s[EX_BID]):
+        lots -= q["leaves_then"] - o["ex_leaves"]  # what was filled meanwhile
+        if would_cross or lots <= 0:
             unrest(st, order, side)
-            say, reason, over = SAY_EXPIRE, REASON_POST_ONLY, 1
-        elif lots <= 0:
-            unrest(st, order, side)
-            say, reason, over = SAY_EXPIRE, REASON_GONE, 1
+            say, reason, over = SAY_EXPIRE, REASON_POST_ONLY if would_cross else REASON_GONE, 1
         else:
-            if price != standing or lots > o["ex_leaves"]:  # priority is lost; kept by shrinking or refreshing
-                o["ex_front"] = float(st.ex_bid[price] if side == 0 else st.ex_ask[price])
-                o["ex_traded"] = 0.0
-            if price != standing:
+            if key != standing or lots > o["ex_leaves"]:  # priority is lost; kept by shrinking or refreshing
+                st.front[order] = float(st.ex_book[side * width + key])
+                st.traded[order] = 0.0
+            if key != standing:
                 unrest(st, order, side)
-                rest(st, order, side, price)
+                rest(st, order, side, key)
             o["ex_leaves"] = lots
             o["ex_mid2"] = q["mid2"]
             o["ex_sent_ns"] = q["sent_ns"]
     answer(
         st, order, say, what, reason, now + cfg.response_ns, now, q["sent_ns"],
-        price, lots, lots, q["mid2"], over,
+        key, lots, lots, q["mid2"], over,
     )  # fmt: skip

@@ -54,7 +54,7 @@ def advance(
     s = st.scalars
     end = until_ns - 1
     lanes = st.lanes.shape[0]
-    orders = st.ex_price.shape[0]
+    orders = st.ex_key.shape[0]
     while True:
         if out.shape[0] and out.shape[0] - s[RECORDS] < 2 * orders + 2:
             return RECORDS_FULL
@@ -70,7 +70,7 @@ def advance(
         )  # fmt: skip
         if full:
             return RING_FULL
-        see_events(st, local_ts_ns, exch_ts_ns, kind, flags, price_ticks, qty_lots, count, moment)
+        see_events(s, st.floats, st.lo_book, local_ts_ns, exch_ts_ns, kind, flags, price_ticks, qty_lots, count, moment)
         s[NOW] = moment
         busy = False
         while s[RES_COUNT] and st.responses[s[RES_HEAD]]["at_ns"] <= moment:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from numba import njit
 
-from engine.maker.book import clear, judge, set_ask, set_bid
+from engine.maker.book import clear, judge, set_level
 from engine.maker.state import (
     AMEND_SENT,
     ASK_AMEND,
     ASK_CANCEL,
     ASK_NEW,
-    ASK_SINCE,
-    BID_SINCE,
-    BOOK_FIELDS,
     CANCEL_SENT,
     ENDED,
     EVENT_ACK,
@@ -21,14 +18,14 @@ from engine.maker.state import (
     EVENTS,
     FREE,
     GAPS,
-    LAST_ASK,
-    LAST_BID,
     LIVE,
-    LO_ASK,
-    LO_BID,
+    LO_BEST,
+    LO_BEST_ASK,
+    LO_BOOK,
     LO_GAP,
     LO_LATENCY,
     LO_MID2,
+    LO_MOVED,
     LO_PTR,
     LO_TS,
     LO_VERSION,
@@ -43,8 +40,11 @@ from engine.maker.state import (
     SAY_ACK,
     SAY_FILL,
     SAY_REJECT,
+    SEEN_BID,
+    TOUCH_SINCE,
     VALID_NS,
     VALID_SINCE,
+    WIDTH,
     WINDOW_LOW,
     Array,
     Config,
@@ -57,23 +57,17 @@ _SMOOTHING = 1.0 / 256.0  # weight of a message in the smoothed market spread
 
 
 @njit(cache=True)
-def message_ended(st: State, ts: int, latency: int) -> None:
-    """Judge the local book and note what the rules look at: mid, touch times, smoothed spread, validity."""
-    s = st.scalars
+def touch_moved(s: Array, book: Array, ts: int) -> None:
+    """A best moved in the message that ended: judge the book, note since when the touch stands and validity."""
+    width = s[WIDTH]
     before = s[LO_MID2]
-    judge(st.lo_bid, st.lo_ask, s, BOOK_FIELDS)
-    s[LO_TS] = ts
-    s[LO_LATENCY] = latency
-    s[LO_VERSION] += 1
-    bid, ask = s[LO_BID], s[LO_ASK]
-    if bid != s[LAST_BID]:
-        s[LAST_BID], s[BID_SINCE] = bid, ts
-    if ask != s[LAST_ASK]:
-        s[LAST_ASK], s[ASK_SINCE] = ask, ts
+    judge(book, s, LO_BOOK, width)
+    for side in range(2):
+        best = s[LO_BEST + side]
+        if best != s[SEEN_BID + side]:
+            s[SEEN_BID + side] = best
+            s[TOUCH_SINCE + side] = ts
     if s[LO_MID2]:
-        spread = float(ask - bid)
-        smooth = st.floats[0]
-        st.floats[0] = spread if smooth == 0.0 else smooth + (spread - smooth) * _SMOOTHING
         if not before:
             s[VALID_SINCE] = ts
     elif before:
@@ -82,52 +76,65 @@ def message_ended(st: State, ts: int, latency: int) -> None:
 
 @njit(cache=True)
 def see_events(
-    st: State, local_ts_ns: Array, exch_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array,
-    qty_lots: Array, count: int, until_ns: int,
+    s: Array, floats: Array, book: Array, local_ts_ns: Array, exch_ts_ns: Array, kind: Array, flags: Array,
+    price_ticks: Array, qty_lots: Array, count: int, until_ns: int,
 ) -> None:  # fmt: skip
     """Local events with time <= `until_ns`, in the order of receipt."""
-    s = st.scalars
-    low, width = s[WINDOW_LOW], st.lo_bid.shape[0]
+    low, width = s[WINDOW_LOW], s[WIDTH]
     i = s[LO_PTR]
     first = i
+    smooth = floats[0]
     while i < count:
         ts = local_ts_ns[i]
         if ts > until_ns:
             break
         flag = flags[i]
         if kind[i] == _DEPTH:
-            price = price_ticks[i] - low
-            if 0 <= price < width:
-                if flag & _BUY:
-                    set_bid(st.lo_bid, st.lo_ask, s, BOOK_FIELDS, price, qty_lots[i])
-                else:
-                    set_ask(st.lo_bid, st.lo_ask, s, BOOK_FIELDS, price, qty_lots[i])
+            side = 1 - (flag & _BUY)
+            key = price_ticks[i] - low
+            if side:
+                key = width - 1 - key
+            if 0 <= key < width:
+                set_level(book, s, LO_BOOK, width, side, key, qty_lots[i])
         elif kind[i] == _MARKER:
             if flag & _CLEAR:
-                before = s[LO_MID2]
-                clear(st.lo_bid, st.lo_ask, s, BOOK_FIELDS)
-                s[LO_MID2] = before  # judged, as ever, at the message's end
+                clear(book, s, LO_BOOK)
             if flag & _GAP:
                 s[LO_GAP] = 1
+                s[LO_MOVED] = 1
                 s[GAPS] += 1
         if flag & _LAST:
-            message_ended(st, ts, ts - exch_ts_ns[i])
+            if s[LO_MOVED]:
+                touch_moved(s, book, ts)
+            if s[LO_MID2]:
+                spread = float(width - 1 - s[LO_BEST] - s[LO_BEST_ASK])
+                smooth = spread if smooth == 0.0 else smooth + (spread - smooth) * _SMOOTHING
+            s[LO_TS] = ts
+            s[LO_LATENCY] = ts - exch_ts_ns[i]
+            s[LO_VERSION] += 1
         i += 1
+    floats[0] = smooth
     s[LO_PTR] = i
     s[EVENTS] += i - first
 
 
 @njit(cache=True)
+def price_of(s: Array, side: int, key: int) -> int:
+    """Price in ticks of a key."""
+    return int(s[WINDOW_LOW] + (s[WIDTH] - 1 - key if side else key))
+
+
+@njit(cache=True)
 def record(
     st: State, out: Array, kind: int, order: int, ts_ns: int, exch_ts_ns: int, code: int, reason: int,
-    price: int, lots: int, mid2: int, fill_mid2: int, age_ns: int, latency_ns: int, over: int,
+    key: int, lots: int, mid2: int, fill_mid2: int, age_ns: int, latency_ns: int, over: int,
 ) -> None:  # fmt: skip
     """Append one record (room was checked); nothing where records are not asked for."""
     if out.shape[0] == 0:
         return
     s = st.scalars
     count = st.lanes.shape[0]
-    place = order // (st.ex_price.shape[0] // (2 * count))
+    place = order // (st.ex_key.shape[0] // (2 * count))
     lane = place >> 1
     r = out[s[RECORDS]]
     s[RECORDS] += 1
@@ -139,7 +146,7 @@ def record(
     r["side"] = 1 - 2 * (place & 1)
     r["code"] = code
     r["reason"] = reason
-    r["price_ticks"] = price + s[WINDOW_LOW]
+    r["price_ticks"] = price_of(s, place & 1, key)
     r["qty_lots"] = lots
     r["quote_mid2"] = mid2
     r["fill_mid2"] = fill_mid2
@@ -150,9 +157,7 @@ def record(
 
 
 @njit(cache=True)
-def send(
-    st: State, cfg: Config, out: Array, order: int, what: int, price: int, lots: int, reason: int, now: int
-) -> None:
+def send(st: State, cfg: Config, out: Array, order: int, what: int, key: int, lots: int, reason: int, now: int) -> None:
     """Send a request of the strategy; the ring has room (the caller checked)."""
     s, ring = st.scalars, st.requests
     o = st.orders[order]
@@ -162,20 +167,21 @@ def send(
     q["at_ns"] = now + cfg.entry_ns
     q["order"] = order
     q["what"] = what
-    q["price"] = price
+    q["key"] = key
     q["lots"] = lots
     q["leaves_then"] = o["lo_leaves"]
     q["mid2"] = s[LO_MID2]
     q["sent_ns"] = now
     q["reason"] = reason
-    o["lo_asked"] = price
+    o["lo_asked"] = key
+    st.lanes[order // (st.ex_key.shape[0] // st.lanes.shape[0])]["stirred"] = 1
     if what == ASK_NEW:
-        lane = order // (st.ex_price.shape[0] // st.lanes.shape[0])
+        lane = order // (st.ex_key.shape[0] // st.lanes.shape[0])
         st.lanes[lane]["next_id"] += 1
         st.lanes[lane]["ordered"] += 1
         o["id"] = st.lanes[lane]["next_id"]
         o["lo_state"] = NEW_SENT
-        o["lo_price"] = price
+        o["lo_key"] = key
         o["lo_leaves"] = lots
         o["lo_sent_ns"] = now
     elif what == ASK_AMEND:
@@ -183,7 +189,7 @@ def send(
     else:
         o["lo_state"] = CANCEL_SENT
     record(
-        st, out, REC_ORDER, order, now, 0, what, reason, price, lots, s[LO_MID2], 0, 0, s[LO_LATENCY], 0,
+        st, out, REC_ORDER, order, now, 0, what, reason, key, lots, s[LO_MID2], 0, 0, s[LO_LATENCY], 0,
     )  # fmt: skip
 
 
@@ -197,30 +203,32 @@ def hear_response(st: State, out: Array) -> None:
     s[RES_COUNT] -= 1
     order, what, request, now = r["order"], r["what"], r["request"], r["at_ns"]
     o = st.orders[order]
-    place = order // (st.ex_price.shape[0] // (2 * st.lanes.shape[0]))
+    place = order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))
     if what == SAY_FILL:
         side = 1 - 2 * (place & 1)
         lane = st.lanes[place >> 1]
         lane["position_lots"] += side * r["lots"]
-        lane["cash_tick_lots"] -= side * r["lots"] * (r["price"] + s[WINDOW_LOW])
+        lane["cash_tick_lots"] -= side * r["lots"] * price_of(s, place & 1, r["key"])
         lane["filled_lots"] += r["lots"]
         lane["fills"] += 1
+        lane["stirred"] = 1
         o["lo_leaves"] -= r["lots"]
         if r["over"]:
             waiting = o["lo_state"] == AMEND_SENT or o["lo_state"] == CANCEL_SENT
             o["lo_state"] = ENDED if waiting else FREE
         record(
-            st, out, REC_FILL, order, now, r["exch_ts_ns"], 0, 0, r["price"], r["lots"], r["mid2"],
+            st, out, REC_FILL, order, now, r["exch_ts_ns"], 0, 0, r["key"], r["lots"], r["mid2"],
             r["fill_mid2"], r["exch_ts_ns"] - r["sent_ns"], now - r["exch_ts_ns"], r["over"],
         )  # fmt: skip
         return
+    st.lanes[place >> 1]["stirred"] = 1
     code = EVENT_ACK
     if what == SAY_ACK:
         if request == ASK_CANCEL:
             o["lo_state"] = FREE
         else:
             o["lo_state"] = LIVE
-            o["lo_price"] = r["price"]
+            o["lo_key"] = r["key"]
             o["lo_leaves"] = r["leaves"]
             o["lo_sent_ns"] = r["sent_ns"]
     elif what == SAY_REJECT:
@@ -232,6 +240,6 @@ def hear_response(st: State, out: Array) -> None:
         o["lo_state"] = ENDED if waiting else FREE
     reason = r["reason"] if what != SAY_ACK else request + 1
     record(
-        st, out, REC_ORDER, order, now, r["exch_ts_ns"], code, reason, r["price"], r["lots"], r["mid2"], 0, 0,
+        st, out, REC_ORDER, order, now, r["exch_ts_ns"], code, reason, r["key"], r["lots"], r["mid2"], 0, 0,
         now - r["sent_ns"], r["over"],
     )  # fmt: skip

@@ -19,22 +19,19 @@ from engine.maker.state import (
     ASK_AMEND,
     ASK_CANCEL,
     ASK_NEW,
-    ASK_SINCE,
-    BID_SINCE,
     BLOCK_CONCURRENCY,
     BLOCK_GAP,
     BLOCK_MIN_INTERVAL,
     BLOCK_RISK,
     BLOCK_STALE,
     BLOCK_THROTTLE,
-    DEPTH_ASK_LOTS,
-    DEPTH_BID_LOTS,
+    DEPTH_LOTS,
     DEPTH_VERSION,
     ENDED,
     FREE,
     LIVE,
-    LO_ASK,
-    LO_BID,
+    LO_BEST,
+    LO_BEST_ASK,
     LO_MID2,
     LO_TS,
     LO_VERSION,
@@ -45,6 +42,8 @@ from engine.maker.state import (
     REASON_SIZE,
     REASON_STALE,
     REASON_TAIL_AGE,
+    TOUCH_SINCE,
+    WIDTH,
     WINDOW_LOW,
     Array,
     Config,
@@ -58,19 +57,19 @@ _BPS = 1e-4
 def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int) -> None:
     """One step of the symmetric rule for lane k; a row of `trace` [steps, K, 6] where it is asked for."""
     s = st.scalars
-    best_bid, best_ask = s[LO_BID], s[LO_ASK]
-    width = st.lo_bid.shape[0]
-    if best_bid < 0 or best_ask >= width:
+    best_bid, best_ask = s[LO_BEST], s[LO_BEST_ASK]
+    if best_bid < 0 or best_ask < 0:
         return
     lane = st.lanes[k]
-    low = s[WINDOW_LOW]
-    slots = st.ex_price.shape[0] // (2 * st.lanes.shape[0])
+    low, width = s[WINDOW_LOW], s[WIDTH]
+    slots = st.ex_key.shape[0] // (2 * st.lanes.shape[0])
     units = int(round(lane["position_lots"] / cfg.order_lots))
-    mid = 0.5 * (best_bid + low + best_ask + low)
+    mid = 0.5 * (best_bid + low + (width - 1 - best_ask) + low)
     lean = lane["skew_ticks"] * units
     bid = min(int(math.floor(mid - lane["half_spread_ticks"] - lean)) - low, best_bid)
-    ask = max(int(math.ceil(mid + lane["half_spread_ticks"] - lean)) - low, best_ask)
+    ask = min(width - 1 + low - int(math.ceil(mid + lane["half_spread_ticks"] - lean)), best_ask)
     live = 0
+    lane["stirred"] = 0
     for side in range(2):
         wanted = bid if side == 0 else ask
         need = (units < cfg.cap_lots) if side == 0 else (units > -cfg.cap_lots)
@@ -86,7 +85,7 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
                 if need and o["lo_asked"] == wanted:
                     need = False
                 elif state == LIVE:
-                    send(st, cfg, out, order, ASK_CANCEL, o["lo_price"], 0, REASON_REQUOTE, now)
+                    send(st, cfg, out, order, ASK_CANCEL, o["lo_key"], 0, REASON_REQUOTE, now)
         if need and free >= 0 and 0 <= wanted < width:
             send(st, cfg, out, free, ASK_NEW, wanted, cfg.order_lots, REASON_NONE, now)
     step = lane["steps"]
@@ -94,7 +93,7 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
         row = trace[step, k]
         row[0] = now
         row[1] = bid + low
-        row[2] = ask + low
+        row[2] = width - 1 - ask + low
         row[3] = units
         row[4] = lane["fills"]
         row[5] = live
@@ -109,23 +108,20 @@ def depth_near_touch(st: State, cfg: Config) -> None:
         return
     s[DEPTH_VERSION] = s[LO_VERSION]
     band = max(1, int(math.floor(0.5 * s[LO_MID2] * cfg.depth_band_bps * _BPS)))
-    bid, ask = s[LO_BID], s[LO_ASK]
-    lots = 0
-    for price in range(max(0, bid - band), bid + 1):
-        lots += st.lo_bid[price]
-    s[DEPTH_BID_LOTS] = lots
-    lots = 0
-    for price in range(ask, min(st.lo_ask.shape[0], ask + band + 1)):
-        lots += st.lo_ask[price]
-    s[DEPTH_ASK_LOTS] = lots
+    for side in range(2):
+        best, base = s[LO_BEST + side], side * s[WIDTH]
+        lots = 0
+        for key in range(max(0, best - band), best + 1):
+            lots += st.lo_book[base + key]
+        s[DEPTH_LOTS + side] = lots
 
 
 @njit(cache=True)
-def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, half: float, shift: float, now: int) -> None:
-    """One side of one S1 step: `half` and `shift` in ticks."""
+def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, half: float, now: int) -> None:
+    """One side of one S1 step: `want` is the wanted key, `half` the half-spread in ticks."""
     s = st.scalars
     lane = st.lanes[k]
-    order = (2 * k + side) * (st.ex_price.shape[0] // (2 * st.lanes.shape[0]))
+    order = (2 * k + side) * (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))
     o = st.orders[order]
     limits = st.sides[2 * k + side]
     blocks = st.blocks[k, side]
@@ -140,8 +136,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, half: float, 
     else:
         least = lane["min_lots"] * cfg.venue_min_lots
         room = cfg.cap_lots - lane["position_lots"] if side == 0 else cfg.cap_lots + lane["position_lots"]
-        depth = s[DEPTH_BID_LOTS] if side == 0 else s[DEPTH_ASK_LOTS]
-        lots = min(cfg.order_lots, int(math.floor(lane["impact_cap_ratio"] * depth)))
+        lots = min(cfg.order_lots, int(math.floor(lane["impact_cap_ratio"] * s[DEPTH_LOTS + side])))
         if room < least:
             pull, block = REASON_RISK, BLOCK_RISK
         elif lots < least:
@@ -149,7 +144,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, half: float, 
         lots = min(lots, room)
     if pull != REASON_NONE:
         if state == LIVE:
-            send(st, cfg, out, order, ASK_CANCEL, o["lo_price"], 0, pull, now)
+            send(st, cfg, out, order, ASK_CANCEL, o["lo_key"], 0, pull, now)
             limits["last_request_ns"] = now
         elif state == FREE:
             if block >= 0:
@@ -159,28 +154,16 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, half: float, 
         return
 
     # at which price?
-    middle = 0.5 * (s[LO_BID] + s[LO_ASK])
-    if side == 0:
-        touch = s[LO_BID]
-        want = int(math.floor(middle - half + shift))
-        if want >= touch:
-            want = touch if now - s[BID_SINCE] >= lane["dwell_ns"] else touch - 1
-    else:
-        touch = s[LO_ASK]
-        want = int(math.ceil(middle + half + shift))
-        if want <= touch:
-            want = touch if now - s[ASK_SINCE] >= lane["dwell_ns"] else touch + 1
-    if want < 0 or want >= st.lo_bid.shape[0]:
+    touch = s[LO_BEST + side]
+    if want >= touch:
+        want = touch if now - s[TOUCH_SINCE + side] >= lane["dwell_ns"] else touch - 1
+    if want < 0 or want >= s[WIDTH]:
         return
     threshold = max(1, int(math.floor(0.5 * s[LO_MID2] * cfg.requote_threshold_bps * _BPS)))
     due = False
     if state == LIVE:
-        standing = o["lo_price"]
-        most = max(1, int(math.floor(lane["max_delta_ratio"] * 2.0 * half)))
-        if side == 0 and want - standing > most:
-            want = standing + most
-        elif side == 1 and standing - want > most:
-            want = standing - most
+        standing = o["lo_key"]
+        want = min(want, standing + max(1, int(math.floor(lane["max_delta_ratio"] * 2.0 * half))))
         due = now - o["lo_sent_ns"] >= lane["tail_age_ns"]
         if abs(want - standing) < threshold and not due:
             return
@@ -198,7 +181,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, half: float, 
     if limits["tat_ns"] - now > (cfg.burst - 1) * lane["token_ns"]:
         blocks[BLOCK_THROTTLE] += 1
         if due:
-            send(st, cfg, out, order, ASK_CANCEL, o["lo_price"], 0, REASON_TAIL_AGE, now)
+            send(st, cfg, out, order, ASK_CANCEL, o["lo_key"], 0, REASON_TAIL_AGE, now)
             limits["last_request_ns"] = now
         return
     limits["tat_ns"] = max(limits["tat_ns"], now) + lane["token_ns"]
@@ -214,13 +197,17 @@ def s1(st: State, cfg: Config, out: Array, k: int, now: int) -> None:
     """One step of the S1 rule for lane k."""
     s = st.scalars
     lane = st.lanes[k]
-    half, shift = 0.0, 0.0
+    half, bid, ask = 0.0, 0, 0
     if s[LO_MID2]:
         depth_near_touch(st, cfg)
         mid = 0.5 * s[LO_MID2]
         base = max(cfg.base_half_spread_bps * _BPS * mid, cfg.market_half_spread_share * 0.5 * st.floats[0])
         half = base * (1.0 + lane["spread_delta"])
         shift = -cfg.skew_bps_at_cap * _BPS * mid * (lane["position_lots"] / cfg.cap_lots)
-    s1_side(st, cfg, out, k, 0, half, shift, now)
-    s1_side(st, cfg, out, k, 1, half, shift, now)
+        last = s[WIDTH] - 1
+        middle = 0.5 * (s[LO_BEST] + (last - s[LO_BEST_ASK]))
+        bid = int(math.floor(middle - half + shift))
+        ask = last - int(math.ceil(middle + half + shift))
+    s1_side(st, cfg, out, k, 0, bid, half, now)
+    s1_side(st, cfg, out, k, 1, ask, half, now)
     lane["steps"] += 1

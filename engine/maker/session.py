@@ -9,24 +9,22 @@ import numpy as np
 
 from engine.maker.kernel import advance
 from engine.maker.state import (
+    BACK,
+    BEST,
     BLOCK_NAMES,
-    BOOK_FIELDS,
     CROSSED_ENDS,
     DONE,
     EVENTS,
-    EX_ASK,
-    EX_BID,
-    EX_CROSS_HIGH,
-    EX_CROSS_LOW,
+    EX_BOOK,
     GAPS,
     LANE_DTYPE,
-    LO_ASK,
-    LO_BID,
+    LO_BEST,
+    LO_BEST_ASK,
+    LO_BOOK,
     LO_MID2,
-    LOW_REST_ASK,
     NEXT_STEP,
-    NO_PRICE,
     NOW,
+    NOWHERE,
     ORDER_DTYPE,
     OUTSIDE,
     RECORD_DTYPE,
@@ -38,11 +36,12 @@ from engine.maker.state import (
     RESPONSE_DTYPE,
     RULE_S1,
     SCALARS,
+    SEEN_BID,
     SIDE_DTYPE,
-    START,
-    TOP_REST_BID,
+    TOP_REST,
     VALID_NS,
     VALID_SINCE,
+    WIDTH,
     WINDOW_LOW,
     Array,
     Config,
@@ -97,13 +96,15 @@ class MakerSession:
         self.state = State(
             scalars=np.zeros(SCALARS, np.int64),
             floats=np.zeros(1, np.float64),
-            ex_bid=np.zeros(width, np.int64),
-            ex_ask=np.zeros(width, np.int64),
-            lo_bid=np.zeros(width, np.int64),
-            lo_ask=np.zeros(width, np.int64),
-            rest_bid=np.zeros(width, np.int32),
-            rest_ask=np.zeros(width, np.int32),
-            ex_price=np.full(orders, NO_PRICE, np.int64),
+            ex_book=np.zeros(2 * width, np.int64),
+            lo_book=np.zeros(2 * width, np.int64),
+            head=np.full(2 * width, -1, np.int32),
+            after=np.full(orders, -1, np.int32),
+            before=np.full(orders, -1, np.int32),
+            ex_key=np.full(orders, NOWHERE, np.int64),
+            front=np.zeros(orders, np.float64),
+            traded=np.zeros(orders, np.float64),
+            left=np.zeros(count, np.int64),
             orders=np.zeros(orders, ORDER_DTYPE),
             lanes=np.zeros(count, LANE_DTYPE),
             sides=np.zeros(2 * count, SIDE_DTYPE),
@@ -112,11 +113,12 @@ class MakerSession:
             responses=np.zeros(ring, RESPONSE_DTYPE),
         )
         s = self.state.scalars
-        for at in (0, BOOK_FIELDS):
-            s[at + EX_BID], s[at + EX_ASK] = NO_PRICE, width
-            s[at + EX_CROSS_LOW], s[at + EX_CROSS_HIGH] = width, NO_PRICE
-        s[TOP_REST_BID], s[LOW_REST_ASK] = NO_PRICE, width
-        s[WINDOW_LOW], s[NOW], s[START] = low, start_ns, start_ns
+        for book in (EX_BOOK, LO_BOOK):
+            s[book + BEST : book + BEST + 2] = NOWHERE
+            s[book + BACK : book + BACK + 2] = NOWHERE
+        s[TOP_REST : TOP_REST + 2] = NOWHERE
+        s[SEEN_BID : SEEN_BID + 2] = NOWHERE
+        s[WINDOW_LOW], s[WIDTH], s[NOW] = low, width, start_ns
         self.state.sides["last_request_ns"] = start_ns - _MINUTE_NS
         if positions_lots is not None:
             self.state.lanes["position_lots"] = positions_lots
@@ -196,7 +198,8 @@ class MakerSession:
         s = self.state.scalars
         if s[LO_MID2] == 0:
             return 0, 0, 0
-        return int(s[LO_MID2]), int(s[LO_BID] + s[WINDOW_LOW]), int(s[LO_ASK] + s[WINDOW_LOW])
+        low, last = int(s[WINDOW_LOW]), int(s[WIDTH]) - 1
+        return int(s[LO_MID2]), low + int(s[LO_BEST]), low + last - int(s[LO_BEST_ASK])
 
     def counters(self) -> dict[str, int]:
         """Events seen, events outside the price window, crossed message ends, gaps."""

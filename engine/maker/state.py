@@ -2,10 +2,14 @@
 
 Notation
     K lanes, S order slots per lane and side, N = 2 K S orders; order index o = (2 k + side) S + slot.
-    side 0 = bid (we buy), 1 = ask (we sell).
-    A price inside the kernel is an offset: price_ticks - window_low. The books are arrays over the window.
+    side 0 = bid (we buy), 1 = ask (we sell). W = width of the price window in ticks.
+    A price inside the kernel is a *key*, mirrored for asks so that on both sides a higher key is a better price:
+        bid: key = price_ticks - low        ask: key = W - 1 - (price_ticks - low)
+    so every rule about queues, fills and bests is written once. A bid key b and an ask key a are at or beyond
+    each other (crossed, or touching a trade) exactly when a + b >= W - 1.
+    A book is one array of 2 W lots: level (side, key) stands at side * W + key.
     *Exchange* fields (ex_) are what the exchange knows, *local* ones (lo_) what the strategy knows; they differ
-    by the latencies. mid2 = best bid + best ask in ticks; 0 = no two-sided book.
+    by the latencies. mid2 = best bid + best ask in ticks; 0 = no quotable book.
 
 Both latencies are constants of a run, so requests arrive, and responses return, in the order in which they were
 made: two ring buffers shared by all lanes replace a heap.
@@ -21,7 +25,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 NEVER = np.int64(2**62)
-NO_PRICE = -1
+NOWHERE = -1
 
 # --- codes that leave the kernel (records, blocks) -------------------------------------------------------------
 REC_ORDER, REC_FILL = 1, 2
@@ -58,18 +62,25 @@ SAY_ACK, SAY_REJECT, SAY_EXPIRE, SAY_FILL = 0, 1, 2, 3
 # --- why advance() returned ----------------------------------------------------------------------------------------
 DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
 
-# --- scalars: one int64 vector --------------------------------------------------------------------------------------
+# --- scalars: one int64 vector ---------------------------------------------------------------------
 (
-    EX_PTR, LO_PTR, NOW, START,
-    EX_BID, EX_ASK, EX_CROSS_LOW, EX_CROSS_HIGH, EX_GAP, EX_MID2, EX_CROSSED, EX_SIDE_DIRTY,
-    LO_BID, LO_ASK, LO_CROSS_LOW, LO_CROSS_HIGH, LO_GAP, LO_MID2, LO_CROSSED, LO_SIDE_DIRTY,
-    LO_TS, LO_LATENCY, LO_VERSION, BID_SINCE, ASK_SINCE, LAST_BID, LAST_ASK, VALID_SINCE, VALID_NS,
+    EX_PTR, LO_PTR, NOW, WINDOW_LOW, WIDTH,
+    EX_BEST, EX_BEST_ASK, EX_BACK, EX_BACK_ASK, EX_GAP, EX_MID2, EX_CROSSED, EX_MOVED,
+    LO_BEST, LO_BEST_ASK, LO_BACK, LO_BACK_ASK, LO_GAP, LO_MID2, LO_CROSSED, LO_MOVED,
+    LO_TS, LO_LATENCY, LO_VERSION, TOUCH_SINCE, TOUCH_SINCE_ASK, VALID_SINCE, VALID_NS,
     REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
-    REST_BIDS, REST_ASKS, TOP_REST_BID, LOW_REST_ASK,
-    OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_BID_LOTS, DEPTH_ASK_LOTS, WINDOW_LOW,
+    TOP_REST, TOP_REST_ASK, RESTING, RESTING_ASK,
+    OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_LOTS, DEPTH_LOTS_ASK, SEEN_BID, SEEN_ASK,
     SCALARS,
 ) = range(48)  # fmt: skip
-BOOK_FIELDS = LO_BID - EX_BID  # the local book's scalars stand this far behind the exchange's
+EX_BOOK, LO_BOOK = EX_BEST, LO_BEST
+BEST, BACK, GAP, MID2, CROSSED, MOVED = 0, 2, 4, 5, 6, 7
+"""A book's scalars stand at EX_BOOK + x and LO_BOOK + x; fields named ..._ASK follow their bid's.
+
+BEST: key of the best level, -1 = none. BACK: the highest key from which this side has stepped back because the
+other side crossed it, -1 = none since the book was last uncrossed. MOVED: a best has changed since the last
+message end. TOP_REST: highest key at which an order of ours rests, -1 = none; RESTING: how many rest.
+"""
 
 LANE_DTYPE = np.dtype(
     [
@@ -79,8 +90,8 @@ LANE_DTYPE = np.dtype(
         ("interval_ns", "<i8"), ("token_ns", "<i8"), ("tail_age_ns", "<i8"), ("dwell_ns", "<i8"),
         ("min_lots", "<i8"), ("spread_delta", "<f8"), ("impact_cap_ratio", "<f8"), ("max_delta_ratio", "<f8"),
         ("half_spread_ticks", "<f8"), ("skew_ticks", "<f8"),
-        # what the last step wanted (for traces)
-        ("want_bid", "<i8"), ("want_ask", "<i8"),
+        # what the last step saw and wanted; stirred: something happened to the lane since
+        ("want_bid", "<i8"), ("want_ask", "<i8"), ("stirred", "<i8"), ("last_live", "<i8"),
     ]
 )  # fmt: skip
 """One row per lane. cash_tick_lots = sum of -side * qty_lots * price_ticks, exact for linear contracts."""
@@ -91,22 +102,21 @@ SIDE_DTYPE = np.dtype([("tat_ns", "<i8"), ("last_request_ns", "<i8")])
 ORDER_DTYPE = np.dtype(
     [
         ("id", "<i8"),
-        ("ex_leaves", "<i8"), ("ex_front", "<f8"), ("ex_traded", "<f8"), ("ex_mid2", "<i8"), ("ex_sent_ns", "<i8"),
-        ("lo_state", "<i8"), ("lo_price", "<i8"), ("lo_asked", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
+        ("ex_leaves", "<i8"), ("ex_mid2", "<i8"), ("ex_sent_ns", "<i8"),
+        ("lo_state", "<i8"), ("lo_key", "<i8"), ("lo_asked", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
     ]
 )  # fmt: skip
-"""ex_front: lots ahead of us in the queue; ex_traded: lots traded at the price since its last depth update;
-lo_asked: the price of the last request, lo_price: the last acknowledged one."""
+"""lo_asked: the key of the last request, lo_key: of the last acknowledged one."""
 
 REQUEST_DTYPE = np.dtype(
     [
-        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("price", "<i8"), ("lots", "<i8"),
+        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("key", "<i8"), ("lots", "<i8"),
         ("leaves_then", "<i8"), ("mid2", "<i8"), ("sent_ns", "<i8"), ("reason", "<i8"),
     ]
 )  # fmt: skip
 RESPONSE_DTYPE = np.dtype(
     [
-        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("request", "<i8"), ("price", "<i8"), ("lots", "<i8"),
+        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("request", "<i8"), ("key", "<i8"), ("lots", "<i8"),
         ("leaves", "<i8"), ("mid2", "<i8"), ("fill_mid2", "<i8"), ("exch_ts_ns", "<i8"), ("sent_ns", "<i8"),
         ("reason", "<i8"), ("over", "<i8"),
     ]
@@ -151,17 +161,19 @@ QUEUE_RISK, QUEUE_POWER, QUEUE_OPTIMISTIC = 0, 1, 2
 
 
 class State(NamedTuple):
-    """Everything that advance() changes. Shapes in the comments; W = width of the price window in ticks."""
+    """Everything that advance() changes."""
 
     scalars: Array  # int64[SCALARS]
     floats: Array  # float64[1]: smoothed market spread in ticks
-    ex_bid: Array  # int64[W] displayed lots by price offset
-    ex_ask: Array
-    lo_bid: Array
-    lo_ask: Array
-    rest_bid: Array  # int32[W]: how many of our orders rest at this offset, all lanes together
-    rest_ask: Array
-    ex_price: Array  # int64[N]: where order o rests at the exchange, NO_PRICE = nowhere
+    ex_book: Array  # int64[2 W] displayed lots by side and key
+    lo_book: Array
+    head: Array  # int32[2 W]: first of our orders resting at the level, -1 = none
+    after: Array  # int32[N]: the next order at the same level, -1 = last
+    before: Array  # int32[N]: the order before; of the first one, the last
+    ex_key: Array  # int64[N]: where order o rests at the exchange, -1 = nowhere
+    front: Array  # float64[N]: lots ahead of it in the queue
+    traded: Array  # float64[N]: lots traded at its price since the level's last depth update
+    left: Array  # int64[K]: what the event at hand still has for the lane
     orders: Array  # ORDER_DTYPE[N]
     lanes: Array  # LANE_DTYPE[K]
     sides: Array  # SIDE_DTYPE[2 K]
