@@ -1,0 +1,1 @@
+"""The warehouse: journals become rows, rows become KPIs. One DuckDB file, one writer."""

@@ -1,0 +1,20 @@
+-- Title: share of fills that were maker
+-- Unit: ratio
+-- Formula: maker fills / all fills that say maker or taker
+-- Grain: slice
+-- Inputs: core_slice, core_slice_window, core_fill_value
+-- NULL: no fill says maker or taker
+WITH counted AS (
+    SELECT x.slice_id, count(*) FILTER (WHERE f.liquidity = 'maker') AS maker, count(*) AS n
+    FROM core_fill_value AS f
+    JOIN core_slice_window AS x ON x.lane = f.lane AND x.window_id = f.window_id
+    WHERE f.liquidity IS NOT NULL
+    GROUP BY x.slice_id
+)
+
+SELECT
+    c.slice_id, 'maker_taker_ratio' AS metric, s.maker::HUGEINT AS numerator, s.n::HUGEINT AS denominator,
+    NULL::DOUBLE AS value, coalesce(s.n, 0) AS n,
+    CASE WHEN s.n IS NULL THEN 'no fill that says maker or taker' END AS null_reason
+FROM core_slice AS c
+LEFT JOIN counted AS s ON s.slice_id = c.slice_id
