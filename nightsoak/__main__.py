@@ -8,7 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-GROUPS = ("nightsoak.soak", "nightsoak.tape", "nightsoak.warehouse", "nightsoak.report", "nightsoak.setup")
+GROUPS = (
+    "nightsoak.soak",
+    "nightsoak.tape",
+    "nightsoak.replay",
+    "nightsoak.warehouse",
+    "nightsoak.report",
+    "nightsoak.setup",
+)
 """Modules with `register(commands)`: each adds its subparsers and sets `run` to a function(args) -> exit code."""
 
 

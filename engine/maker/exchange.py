@@ -229,7 +229,7 @@ def take_events(
         if s[RES_COUNT] > room and s[RESTING] + s[RESTING_ASK] > 0:
             s[EX_PTR] = i
             return RING_FULL, ts
-        slow = False
+        slow: bool = False
         if kind[e] == _DEPTH:
             if key < 0 or key >= width:
                 s[OUTSIDE] += 1
@@ -244,7 +244,7 @@ def take_events(
                     )
                     traded[order] = 0.0
                     order = after[order]
-                slow = rose and s[TOP_REST + 1 - side] + key >= width - 1 and s[TOP_REST + 1 - side] >= 0
+                slow = rose == 1 and s[TOP_REST + 1 - side] + key >= width - 1 and s[TOP_REST + 1 - side] >= 0
         elif kind[e] == _TRADE:  # a buying aggressor reaches asks: the mirrored key on the other side
             slow = s[TOP_REST + 1 - side] + key >= width - 1 and s[TOP_REST + 1 - side] >= 0
         else:

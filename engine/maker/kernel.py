@@ -33,7 +33,7 @@ from engine.maker.state import (
 )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def advance(
     st: State, cfg: Config, exch_ts_ns: Array, local_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array,
     qty_lots: Array, exch_order: Array, count: int, until_ns: int, out: Array, trace: Array,

@@ -1,0 +1,185 @@
+"""Replay parameter sets over a tape: many lanes in one pass, a digest of the fills of each.
+
+A lane's fills do not depend on the other lanes, so lanes are split over passes and passes over threads (the
+kernel runs without Python's lock) with the same result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import InputError
+from engine.ledger import Valuer, lane_components
+from engine.maker.session import MakerSession
+from engine.maker.state import REC_FILL, RULE_S1, RULE_SYMMETRIC, Array, Config
+from engine.market.tape import Tape
+from engine.params import Params
+from engine.profile import Profile, parse_queue
+
+DIGEST_FIELDS = ("ts_ns", "exch_ts_ns", "order_id", "side", "price_ticks", "qty_lots", "position_lots")
+_THREADS = 2
+_LANES_PER_THREAD = 8
+_SYMMETRIC = ("half_spread_ticks", "skew_ticks")
+_MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """How to replay; None takes the profile's value. `step_ms` and sizes below belong to the symmetric rule."""
+
+    rule: str = "s1"
+    queue: str | None = None
+    entry_latency_ms: float | None = None
+    response_latency_ms: float | None = None
+    full_fill: bool = False
+    step_ms: float = 100.0
+    symmetric_order_lots: int = 10
+    symmetric_max_units: int = 10
+    lanes: int = 64
+
+
+@dataclass(frozen=True)
+class LaneResult:
+    """One parameter set's outcome; `digest` is the sha256 of its fills' DIGEST_FIELDS as int64, row by row."""
+
+    params: dict[str, float]
+    fills: int
+    position_lots: int
+    cash: str
+    kpis: dict[str, Any]
+    digest: str
+    trace: Array
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("params", "fills", "position_lots", "cash", "kpis", "digest")
+        return {name: getattr(self, name) for name in names}
+
+
+def read_parameter_sets(path: Path, rule: str, step_ms: float = 100.0) -> list[dict[str, float]]:
+    """The JSON list of parameter objects in `path`, checked; S1 sets start from the initial values.
+
+    Raises:
+        InputError: not a list of objects, an unknown name, a value that is no finite number or out of range.
+    """
+    try:
+        sets = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"is no JSON list of parameter sets: {error}", where=str(path), remedy="write [{...}, ...]"
+        ) from error
+    if not isinstance(sets, list) or not sets or not all(isinstance(one, dict) for one in sets):
+        raise InputError("is not a JSON list of objects", where=str(path), remedy="write [{...}, ...]")
+    if rule == "s1":
+        return [dict(Params().with_changes(one, where=f"{path} set {i}")) for i, one in enumerate(sets)]
+    return [_symmetric_set(one, f"{path} set {i}", step_ms) for i, one in enumerate(sets)]
+
+
+def _symmetric_set(one: Mapping[str, Any], where: str, step_ms: float) -> dict[str, float]:
+    for name, value in one.items():
+        good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        if name not in _SYMMETRIC or not good:
+            raise InputError(
+                f"{name} = {value!r} is not for the symmetric rule",
+                where=where,
+                remedy=f"give {' and '.join(_SYMMETRIC)} as numbers",
+            )
+    missing = [name for name in _SYMMETRIC if name not in one]
+    if missing:
+        raise InputError(f"{missing[0]} is missing", where=where, remedy=f"give {' and '.join(_SYMMETRIC)}")
+    return {**{name: float(one[name]) for name in _SYMMETRIC}, "min_interval_ms": step_ms}
+
+
+def kernel_config(tape: Tape, profile: Profile, settings: ReplaySettings) -> Config:
+    """The kernel's constants for `tape`: the profile's, with what `settings` overrides."""
+    meta = tape.meta
+    config = profile.kernel_config(meta.instrument(), meta.price_low_ticks + meta.price_high_ticks)
+    changes: dict[str, Any] = {"full_fill": int(settings.full_fill)}
+    if settings.queue is not None:
+        changes["queue"], changes["power"] = parse_queue(settings.queue)
+    for name, value in (("entry_ns", settings.entry_latency_ms), ("response_ns", settings.response_latency_ms)):
+        if value is not None:
+            if not (np.isfinite(value) and value >= 0):
+                raise InputError(f"a latency of {value} ms makes no sense", remedy="give 0 or more")
+            changes[name] = round(value * _MS)
+    if settings.rule == "symmetric":
+        changes |= {
+            "rule": RULE_SYMMETRIC,
+            "order_lots": settings.symmetric_order_lots,
+            "cap_lots": settings.symmetric_max_units,
+        }
+    elif settings.rule != "s1":
+        raise InputError(f"unknown rule {settings.rule!r}", remedy="give s1 or symmetric")
+    return config._replace(**changes)
+
+
+def slots_needed(config: Config, lanes: Sequence[Mapping[str, float]]) -> int:
+    """Order slots per side: one for the amending S1; for cancel-and-send, one per step within a round trip."""
+    if config.rule == RULE_S1:
+        return 1
+    step_ns = min(lane["min_interval_ms"] for lane in lanes) * _MS
+    return 3 + int((config.entry_ns + config.response_ns) // step_ns)
+
+
+def replay(
+    tape: Tape, lanes: Sequence[Mapping[str, float]], profile: Profile, settings: ReplaySettings, *, trace: bool = False
+) -> list[LaneResult]:
+    """Every parameter set over the whole tape, `settings.lanes` to a pass; results in the order given."""
+    config = kernel_config(tape, profile, settings)
+    size = max(
+        1, min(settings.lanes, -(-len(lanes) // _THREADS) if len(lanes) >= 2 * _LANES_PER_THREAD else len(lanes))
+    )
+    parts = [lanes[i : i + size] for i in range(0, len(lanes), size)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        done = pool.map(lambda part: _pass(tape, part, config, profile, trace), parts)
+        return [result for part in done for result in part]
+
+
+def _pass(
+    tape: Tape, lanes: Sequence[Mapping[str, float]], config: Config, profile: Profile, trace: bool
+) -> list[LaneResult]:
+    meta = tape.meta
+    start, end = meta.first_exch_ts_ns, meta.last_local_ts_ns + 1
+    steps = 0
+    if trace and config.rule == RULE_SYMMETRIC:
+        steps = int((end - start) / (min(lane["min_interval_ms"] for lane in lanes) * _MS)) + 1
+    session = MakerSession(
+        config, lanes, (meta.price_low_ticks, meta.price_high_ticks), start,
+        slots=slots_needed(config, lanes), trace_steps=steps,
+    )  # fmt: skip
+    records = session.advance(tape.columns, end, tape.exch_order)
+    value = Valuer(meta.instrument())
+    fee_rate = Fraction(profile.maker_fee_rate)
+    mid2, _, _ = session.touch()
+    results = []
+    for lane, params in enumerate(lanes):
+        sums = session.lane_sums()[lane]
+        mine = records[(records["lane"] == lane) & (records["kind"] == REC_FILL)]
+        rows = np.stack([mine[name] for name in DIGEST_FIELDS], axis=1) if len(mine) else np.zeros((0, 7), np.int64)
+        components = lane_components(mine, lane, value, fee_rate, mid2 or 2, mid2 or 2)
+        results.append(
+            LaneResult(
+                params=dict(params),
+                fills=sums["fills"],
+                position_lots=sums["position_lots"],
+                cash=str(_cash(mine, value)),
+                kpis=components.to_json(),
+                digest=hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
+                trace=session.trace[: session.state.lanes[lane]["steps"], lane],
+            )
+        )
+    return results
+
+
+def _cash(fills: Array, value: Valuer) -> int:
+    """Cash from trading, fees left out, in 10^-12 of the PnL currency: sum of -s q v(p)."""
+    rows = zip(fills["side"].tolist(), fills["qty_lots"].tolist(), fills["price_ticks"].tolist(), strict=True)
+    return sum(-side * lots * value(2 * price) for side, lots, price in rows)
