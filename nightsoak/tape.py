@@ -79,15 +79,20 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _generate(args: argparse.Namespace) -> int:
+    import shutil
+
     from engine.market.simulator import generate_tape, read_settings
-    from engine.market.tape import refuse_overwrite
+    from engine.market.tape import Tape, put_in_place, refuse_overwrite
     from engine.paths import Paths
 
     refuse_overwrite(args.out, force=args.force)
-    settings = read_settings(Paths.from_environment().config / "simulator" / f"{args.market}.json")
+    settings = read_settings(Paths.from_environment().config, args.market)
     duration_s = None if args.hours is None else round(args.hours * 3600)
-    tape = generate_tape(args.out, settings.with_run(seed=args.seed, duration_s=duration_s), force=args.force)
-    _print_table(_rows(tape))
+    fresh = args.out.with_name(f".{args.out.name}.new")  # an old tape stays until the new one is whole
+    shutil.rmtree(fresh, ignore_errors=True)
+    generate_tape(fresh, settings.with_run(seed=args.seed, duration_s=duration_s))
+    put_in_place(fresh, args.out)
+    _print_table(_rows(Tape.open(args.out)))
     hint(f"soak on it: nightsoak soak --tape {args.out}")
     return 0
 

@@ -188,12 +188,12 @@ class BinanceBook:
         local_ns = local_ns or line.local_ns
         assert local_ns is not None
         u, exch_ns = data["u"], self._time_ns(data)
+        covered = u <= self.last_u
         if self._undated is not None:
-            self.builder.exch_ns[self._undated] = max(exch_ns, self._gap_ns)
-        if u <= self.last_u:
+            self._date_snapshot(self._undated, exch_ns, covered)
+        if covered:
             self.counts["updates_covered" if u <= self.snapshot_id else "updates_repeated"] += 1
             return
-        self._undated = None
         if not self._chains(data):
             self._gap(line, data, exch_ns, local_ns)
             return
@@ -201,6 +201,14 @@ class BinanceBook:
         self.last_u, self._is_first = u, False
         self._update_u.append(u)
         self._update_row.append(self.builder.count - 1)
+
+    def _date_snapshot(self, message: int, exch_ns: int, covered: bool) -> None:
+        """Date a snapshot that came before any update: by the last one covered, else by the first applied."""
+        times = self.builder.exch_ns
+        if covered or times[message] == self.builder.local_ns[message]:
+            times[message] = max(exch_ns, self._gap_ns)
+        if not covered:
+            self._undated = None
 
     def _chains(self, data: dict[str, Any]) -> bool:
         assert self.last_u is not None

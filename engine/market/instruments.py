@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from engine.config import ConfigModel, load_config
 from engine.errors import CaptureError, ConfigError
 from engine.instrument import Instrument
 from engine.paths import Paths
 
 FILE = "instruments.json"
-_QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "BTC", "ETH")
+_QUOTES = ("USDT", "USDC", "FDUSD", "USD", "EUR", "BTC", "ETH")
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Row(ConfigModel):
     venue: str
     symbol: str
-    tick: Decimal = Field(gt=0)
-    lot: Decimal = Field(gt=0)
+    tick: Decimal
+    lot: Decimal
     contract: Literal["linear", "inverse"]
-    contract_size: Decimal = Field(gt=0)
+    contract_size: Decimal
     quote_currency: str
     pnl_currency: str
     min_qty_lots: int = Field(default=1, ge=1)
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _File(ConfigModel):
     instruments: tuple[_Row, ...]
 
 
@@ -56,17 +52,8 @@ def read_instruments(path: Path | None = None) -> tuple[Instrument, ...]:
         ConfigError: the file is missing or does not say what it must.
     """
     path = Paths.from_environment().config / FILE if path is None else path
-    try:
-        rows = _File.model_validate(json.loads(path.read_text(encoding="utf-8"))).instruments
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path), remedy="check the path") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise ConfigError(reason, where=str(path), remedy="mend the file") from error
-    except ValueError as error:
-        raise ConfigError(f"is not JSON: {error}", where=str(path), remedy="mend the file") from error
-    found = tuple(Instrument(**row.model_dump()) for row in rows)
+    rows = load_config(path, _File).instruments
+    found = tuple(Instrument(**row.model_dump(exclude={"comment"})) for row in rows)
     names = [(one.venue, one.symbol) for one in found]
     for name in names:
         if names.count(name) > 1:

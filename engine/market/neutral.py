@@ -54,7 +54,7 @@ def read_neutral(file: Path, flags: InstrumentFlags, known: tuple[Instrument, ..
 
 def _load(file: Path) -> dict[str, Array]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             missing = [name for name in FIELDS if name not in archive.files]
             if missing:
                 reason = f"lacks the columns {', '.join(missing)}"
@@ -62,7 +62,7 @@ def _load(file: Path) -> dict[str, Array]:
             return {name: archive[name] for name in FIELDS}
     except FileNotFoundError as error:
         raise CaptureError("no such file", where=str(file), remedy="check the path") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise CaptureError(f"is damaged or not an .npz: {error}", where=str(file), remedy="copy it again") from error
 
 
@@ -96,7 +96,7 @@ def _instrument(file: Path, flags: InstrumentFlags, known: tuple[Instrument, ...
     meta = _read_meta(meta_file) if meta_file else {}
     decimals = {name: _decimal(meta_file, meta, name) for name in ("tick", "lot", "contract_size")}
     symbol = flags.symbol or str(meta.get("symbol") or _stem(file).upper())
-    said = {"contract": meta.get("contract"), **decimals}
+    said: dict[str, Any] = {"contract": meta.get("contract"), **decimals}
     given = {name: getattr(flags, name) for name in said}
     merged = InstrumentFlags(symbol, **{name: said[name] if given[name] is None else given[name] for name in said})
     if merged.tick is None or merged.lot is None:

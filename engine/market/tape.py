@@ -116,7 +116,7 @@ def write_tape(
             file.write(to_json(meta.model_dump(mode="json")).encode())
             _sync(file)
         sync_folder(temp)
-        _put_in_place(temp, path)
+        put_in_place(temp, path)
     except OSError as error:
         raise StorageError(
             f"cannot write the tape: {error.strerror or error}",
@@ -236,8 +236,11 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
         raise TapeError("a tape is there already", where=str(path), remedy="choose another folder or say --force")
 
 
-def _put_in_place(temp: Path, path: Path) -> None:
-    """Rename `temp` to `path`; what stood there steps aside first and comes back if the rename fails."""
+def put_in_place(temp: Path, path: Path) -> None:
+    """Rename the finished tape `temp`, a neighbour of `path`, to `path`.
+
+    What stood at `path` steps aside first and comes back if the rename fails.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.old")
     if path.exists():
         shutil.rmtree(aside, ignore_errors=True)

@@ -95,9 +95,7 @@ class TapeMeta(_Frozen):
     @classmethod
     def build(cls, instrument: Instrument, **fields: Any) -> TapeMeta:
         """Metadata of a new tape: the fields as given, the instrument's, format and digest."""
-        meta = cls(
-            format=FORMAT, **{name: getattr(instrument, name) for name in _INSTRUMENT}, **fields, digest=""
-        )
+        meta = cls(format=FORMAT, **{name: getattr(instrument, name) for name in _INSTRUMENT}, **fields, digest="")
         return meta.model_copy(update={"digest": _digest(meta.model_dump(mode="json"))})
 
     def instrument(self) -> Instrument:
@@ -135,9 +133,7 @@ def read_meta(folder: Path) -> TapeMeta:
         meta = TapeMeta.model_validate(value)
         meta.instrument()
     except FileNotFoundError as error:
-        raise TapeError(
-            "is missing; the folder is not a tape", where=str(file), remedy=IMPORT_AGAIN
-        ) from error
+        raise TapeError("is missing; the folder is not a tape", where=str(file), remedy=IMPORT_AGAIN) from error
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
         raise TapeError(reason, where=str(file), remedy="check its permissions") from error
@@ -151,9 +147,7 @@ def read_meta(folder: Path) -> TapeMeta:
         reason = f"has format {meta.format}, this version reads {FORMAT}"
         raise TapeError(reason, where=str(file), remedy=IMPORT_AGAIN)
     if _digest(value) != meta.digest:
-        raise TapeError(
-            "is altered: its digest is not that of its contents", where=str(file), remedy=IMPORT_AGAIN
-        )
+        raise TapeError("is altered: its digest is not that of its contents", where=str(file), remedy=IMPORT_AGAIN)
     return meta
 
 
