@@ -1,0 +1,51 @@
+"""`python -m engine.bot PLAN [--resume]`: run the bot of a plan; what it says is in engine.bot.protocol."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+from engine.bot.protocol import Commands, say
+from engine.errors import NightsoakError
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m engine.bot", description=__doc__)
+    parser.add_argument("plan", type=Path, help="the run's plan.json")
+    parser.add_argument("--resume", action="store_true", help="go on where the run's journal ends")
+    parser.add_argument("--parent-pid", type=int, default=0, help="end when this parent does")
+    args = parser.parse_args()
+    if args.parent_pid and not _follow(args.parent_pid):
+        return 3
+    commands = Commands(sys.stdin)
+    commands.listen_to_signals()
+    try:
+        # Here, so that a stop which arrives during the imports is heard.
+        from engine.bot.replay import open_bot
+        from engine.soak import RunPlan
+
+        open_bot(RunPlan.read(args.plan), commands, say, resume=args.resume).run()
+    except NightsoakError as error:
+        name = type(error).__name__
+        say({"event": "error", "error": name, "what": error.what, "where": error.where, "remedy": error.remedy})
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def _follow(parent_pid: int) -> bool:
+    """Ask Linux for SIGTERM when the parent dies; False if it is dead already. Elsewhere stdin tells."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        return os.getppid() == parent_pid
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""The steps of a soak between two edges, each a plain function of the plan and what is on disk.
+
+reach_edge   listen to the bot until an iteration is over
+measure      journal -> warehouse -> the iteration's KPIs
+tune         KPIs -> decision -> overrides file
+report       everything -> reports/<utc-date>/<run-id>/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.bot.journal import journal_files
+from engine.bot.protocol import COMPLETE, Message
+from engine.errors import BotError
+from engine.files import write_json
+from engine.params import Params
+from engine.report.artefacts import publish
+from engine.report.record import RunRecord
+from engine.soak import RunPlan
+from engine.soak_state import RunState, utc_now
+from engine.tuning.autotune import Decision, TuneState, decide
+from engine.tuning.bands import load_gates
+from engine.tuning.gate import judge
+from engine.tuning.rules import load_packages, load_rules
+from engine.warehouse.db import Warehouse
+from engine.warehouse.edge import edge_report
+from engine.warehouse.ingest import ingest
+from engine.warehouse.series import chart_series
+
+Listener = Callable[[Message], None]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An iteration is over at `ts_ns`; `events_per_s` is the bot's speed in its last window."""
+
+    iteration: int
+    ts_ns: int
+    events_per_s: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`kpis` is the iteration's slice of the edge report; `net_bps` is that of the run so far, None without fills."""
+
+    iteration: int
+    kpis: Mapping[str, Any]
+    net_bps: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the report is and what it says."""
+
+    run_id: str
+    folder: Path
+    verdict: str
+    interrupted: bool
+
+
+def reach_edge(plan: RunPlan, messages: Iterator[Message], iteration: int, listen: Listener) -> Edge:
+    """Listen until the bot says that `iteration` is over; the last one is over when the run is.
+
+    Raises:
+        BotError: the bot ended, or said that it could not go on.
+    """
+    events_per_s = 0
+    last = iteration + 1 == plan.schedule.iterations
+    for message in messages:
+        listen(message)
+        event = message["event"]
+        if event == "progress":
+            events_per_s = message["events_per_s"]
+        elif event == "params":
+            RunState.read(plan).updated(plan, params=message["params"])
+        elif event == "overrides_refused":
+            state = RunState.read(plan)
+            refused = {"ts_ns": message["ts_ns"], "reason": message["reason"]}
+            state.updated(plan, refused=(*state.refused, refused))
+        elif event == "edge" and not last and message["iteration"] == iteration:
+            return Edge(iteration, message["ts_ns"], events_per_s)
+        elif event == "end":
+            RunState.read(plan).updated(plan, ended=message["reason"])
+            if last and message["reason"] == COMPLETE:
+                return Edge(iteration, message["ts_ns"], events_per_s)
+            raise BotError(f"ended early: {message['reason']}", where=plan.run_id, remedy="run the soak again")
+    raise BotError("ended early", where=plan.run_id, remedy="run the soak again")
+
+
+def measure(plan: RunPlan, iteration: int) -> Measured:
+    """Read what the journal has and compute `iteration`'s KPIs."""
+    with Warehouse(plan.paths.warehouse) as warehouse:
+        _ingest(plan, warehouse)
+        edge = edge_report(warehouse, plan.run_id)
+    kpis = next(row for row in edge["iterations"] if row["iteration"] == iteration)
+    return Measured(iteration, kpis, edge["totals"]["net_bps"])
+
+
+def tune(plan: RunPlan, measured: Measured) -> Decision:
+    """Decide on the KPIs, record the decision, and put the next parameters where the bot will look."""
+    state = RunState.read(plan)
+    history = TuneState(**state.decisions[-1]["state"]) if state.decisions else TuneState()
+    params = Params().with_changes(state.params)
+    decision = decide(measured.kpis, params, history, load_rules(plan.paths.config))
+    state.updated(plan, decisions=(*state.decisions, decision.to_json()))
+    write_json(plan.overrides_file, dict(decision.params))
+    return decision
+
+
+def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
+    """Ingest the rest of the journal, judge the run, write its artefacts and move `latest`.
+
+    Raises:
+        StorageError: the reports folder cannot be written; nothing is half-written.
+    """
+    with Warehouse(plan.paths.warehouse) as warehouse:
+        _ingest(plan, warehouse)
+        edge = edge_report(warehouse, plan.run_id)
+        series = chart_series(warehouse, plan.run_id)
+    state = RunState.read(plan)
+    state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
+    record = make_record(plan, state, edge, series, interrupted=interrupted)
+    folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
+    return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
+
+
+def make_record(
+    plan: RunPlan, state: RunState, edge: Mapping[str, Any], series: Mapping[str, Any], *, interrupted: bool
+) -> RunRecord:
+    """The run as the report's record; a pure function of its arguments and the configuration."""
+    gates = load_gates(plan.paths.config)
+    params = Params().with_changes(state.params)
+    gate = judge(
+        edge["totals"],
+        gates,
+        windows=edge["windows"],
+        packages=load_packages(plan.paths.config),
+        params=params,
+    )
+    start_ns, end_ns = plan.schedule.start_ns, plan.schedule.end_ns
+    return RunRecord(
+        run_id=plan.run_id,
+        plan=_plan_for_readers(plan),
+        edge=edge,
+        gate=gate.to_json(),
+        params_start=dict(plan.params),
+        params_final=dict(params),
+        decisions=state.decisions,
+        series=series,
+        data_quality={
+            "gaps": [gap for gap in plan.tape_facts["gaps"] if start_ns <= gap["ts_ns"] < end_ns],
+            "crossed_message_ends": plan.tape_facts["crossed_message_ends"],
+            "ingest": state.ingest,
+            "overrides_refused": state.refused,
+            "notes": plan.notes,
+        },
+        inputs=plan.inputs,
+        net_target_bps=gates.net_bps.ok_below,
+        interrupted=interrupted,
+    )
+
+
+def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
+    settings, schedule = plan.settings, plan.schedule
+    return {
+        "mode": "replay",
+        "venue": plan.tape_facts["venue"],
+        "symbol": plan.symbol,
+        "quote_currency": plan.tape_facts["quote_currency"],
+        "profile": plan.profile,
+        "hours": settings.hours,
+        "iterations": schedule.iterations,
+        "window_seconds": schedule.window_seconds,
+        "windows": schedule.windows,
+        "start_ns": schedule.start_ns,
+        "end_ns": schedule.end_ns,
+        "auto_tune": settings.auto_tune,
+        "seed": settings.seed,
+        "params_source": plan.params_source,
+        "latency_modelled": plan.latency_modelled,
+        "git": plan.git,
+        "command": settings.command(plan.profile),
+        "tape": plan.tape_facts,
+    }
+
+
+def _ingest(plan: RunPlan, warehouse: Warehouse) -> None:
+    found = asdict(ingest(warehouse, journal_files(plan.paths.journals, plan.run_id)))
+    state = RunState.read(plan)
+    counts = {name: state.ingest.get(name, 0) + found[name] for name in ("accepted", "duplicates", "quarantined")}
+    state.updated(plan, ingest={**counts, "torn": found["torn"], "files": found["files"]})
