@@ -12,9 +12,8 @@ is kept: an event that no order of ours can feel costs one comparison, however m
 
 from __future__ import annotations
 
-from numba import njit
-
 from engine.maker.book import clear, judge, set_level
+from engine.maker.jit import compiled
 from engine.maker.queue import after_depth, fillable_lots
 from engine.maker.state import (
     ASK_CANCEL,
@@ -53,7 +52,7 @@ _DEPTH, _TRADE = 0, 1
 _BUY, _LAST, _GAP, _CLEAR = 1, 2, 4, 8
 
 
-@njit(cache=True)
+@compiled
 def rest(st: State, order: int, side: int, key: int) -> None:
     """`order` joins the end of the list at (side, key)."""
     s = st.scalars
@@ -74,7 +73,7 @@ def rest(st: State, order: int, side: int, key: int) -> None:
         s[TOP_REST + side] = key
 
 
-@njit(cache=True)
+@compiled
 def unrest(st: State, order: int, side: int) -> None:
     """Take `order` off its level."""
     s = st.scalars
@@ -99,7 +98,7 @@ def unrest(st: State, order: int, side: int) -> None:
         s[TOP_REST + side] = key
 
 
-@njit(cache=True)
+@compiled
 def answer(
     st: State, order: int, what: int, request: int, reason: int, at_ns: int, exch_ts_ns: int, sent_ns: int,
     key: int, lots: int, leaves: int, mid2: int, over: int,
@@ -123,7 +122,7 @@ def answer(
     r["over"] = over
 
 
-@njit(cache=True)
+@compiled
 def fill(st: State, cfg: Config, order: int, side: int, lots: int, ts_ns: int) -> None:
     """Fill `lots` of a resting order at its own price."""
     o = st.orders[order]
@@ -138,7 +137,7 @@ def fill(st: State, cfg: Config, order: int, side: int, lots: int, ts_ns: int) -
     )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int, ts_ns: int) -> None:
     """`lots` on the other side reach our orders of `side` down to `key`, best priced first.
 
@@ -185,7 +184,7 @@ def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int,
         order = following
 
 
-@njit(cache=True)
+@compiled
 def end_all(st: State, cfg: Config, ts_ns: int) -> None:
     """Every resting order ends: the book they stood in is gone."""
     slots = st.ex_key.shape[0] // (2 * st.lanes.shape[0])
@@ -200,7 +199,7 @@ def end_all(st: State, cfg: Config, ts_ns: int) -> None:
             )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def take_events(
     st: State, cfg: Config, exch_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array, qty_lots: Array,
     exch_order: Array, count: int, until_ns: int,
@@ -270,7 +269,7 @@ def take_events(
     return 0, until_ns
 
 
-@njit(cache=True)
+@compiled
 def take_request(st: State, cfg: Config) -> None:
     """The oldest request arrives: accept, refuse or end the order, and send the answer."""
     s = st.scalars

@@ -9,9 +9,8 @@ moment moves forward to it.
 
 from __future__ import annotations
 
-from numba import njit
-
 from engine.maker.exchange import take_events, take_request
+from engine.maker.jit import compiled
 from engine.maker.local import hear_response, see_events
 from engine.maker.rules import s1, symmetric
 from engine.maker.state import (
@@ -33,7 +32,7 @@ from engine.maker.state import (
 )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance(
     st: State, cfg: Config, exch_ts_ns: Array, local_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array,
     qty_lots: Array, exch_order: Array, count: int, until_ns: int, out: Array, trace: Array,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from engine.maker.book import clear, judge, set_level
+from engine.maker.jit import compiled
 from engine.maker.state import (
     AMEND_SENT,
     ASK_AMEND,
@@ -56,7 +55,7 @@ _BUY, _LAST, _GAP, _CLEAR = 1, 2, 4, 8
 _SMOOTHING = 1.0 / 256.0  # weight of a message in the smoothed market spread
 
 
-@njit(cache=True)
+@compiled
 def touch_moved(s: Array, book: Array, ts: int) -> None:
     """A best moved in the message that ended: judge the book, note since when the touch stands and validity."""
     width = s[WIDTH]
@@ -74,7 +73,7 @@ def touch_moved(s: Array, book: Array, ts: int) -> None:
         s[VALID_NS] += ts - s[VALID_SINCE]
 
 
-@njit(cache=True)
+@compiled
 def see_events(
     s: Array, floats: Array, book: Array, local_ts_ns: Array, exch_ts_ns: Array, kind: Array, flags: Array,
     price_ticks: Array, qty_lots: Array, count: int, until_ns: int,
@@ -118,13 +117,13 @@ def see_events(
     s[EVENTS] += i - first
 
 
-@njit(cache=True)
+@compiled
 def price_of(s: Array, side: int, key: int) -> int:
     """Price in ticks of a key."""
     return int(s[WINDOW_LOW] + (s[WIDTH] - 1 - key if side else key))
 
 
-@njit(cache=True)
+@compiled
 def record(
     st: State, out: Array, kind: int, order: int, ts_ns: int, exch_ts_ns: int, code: int, reason: int,
     key: int, lots: int, mid2: int, fill_mid2: int, age_ns: int, latency_ns: int, over: int,
@@ -156,7 +155,7 @@ def record(
     r["over"] = over
 
 
-@njit(cache=True)
+@compiled
 def send(st: State, cfg: Config, out: Array, order: int, what: int, key: int, lots: int, reason: int, now: int) -> None:
     """Send a request of the strategy; the ring has room (the caller checked)."""
     s, ring = st.scalars, st.requests
@@ -193,7 +192,7 @@ def send(st: State, cfg: Config, out: Array, order: int, what: int, key: int, lo
     )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def hear_response(st: State, out: Array) -> None:
     """The oldest response comes home: the strategy's view of order and position changes."""
     s = st.scalars

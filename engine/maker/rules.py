@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from engine.maker.jit import compiled
 from engine.maker.local import send
 from engine.maker.state import (
     ASK_AMEND,
@@ -53,7 +52,7 @@ from engine.maker.state import (
 _BPS = 1e-4
 
 
-@njit(cache=True)
+@compiled
 def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int) -> None:
     """One step of the symmetric rule for lane k; a row of `trace` [steps, K, 6] where it is asked for."""
     s = st.scalars
@@ -100,7 +99,7 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
     lane["steps"] = step + 1
 
 
-@njit(cache=True)
+@compiled
 def depth_near_touch(st: State, cfg: Config) -> None:
     """Displayed lots within the band behind each best price; computed once per local message for all lanes."""
     s = st.scalars
@@ -116,7 +115,7 @@ def depth_near_touch(st: State, cfg: Config) -> None:
         s[DEPTH_LOTS + side] = lots
 
 
-@njit(cache=True)
+@compiled
 def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, half: float, now: int) -> None:
     """One side of one S1 step: `want` is the wanted key, `half` the half-spread in ticks."""
     s = st.scalars
@@ -192,7 +191,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
         send(st, cfg, out, order, ASK_AMEND, want, lots, REASON_TAIL_AGE if due else REASON_REQUOTE, now)
 
 
-@njit(cache=True)
+@compiled
 def s1(st: State, cfg: Config, out: Array, k: int, now: int) -> None:
     """One step of the S1 rule for lane k."""
     s = st.scalars
