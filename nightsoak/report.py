@@ -64,15 +64,16 @@ def print_verdict(folder: Path) -> None:
     colour = _COLOURS.get(view.verdict, "")
     utf8 = (console.encoding or "").lower().replace("-", "") == "utf8"
 
-    console.print(Text.assemble((view.verdict, f"bold {colour}"), f"  {view.symbol}  {view.headline}"))
-    for warning, text in (("partial report", view.partial), ("generated market", view.generated)):
-        if text:
-            console.print(Text(f"{warning}: {text}", style="yellow"))
+    verdict = view.verdict + (" (partial)" if view.partial else "")
+    console.print(Text.assemble((verdict, f"bold {colour}"), f"  {view.symbol}  {view.headline}"))
+    for warning in filter(None, (view.partial, view.generated)):
+        console.print(Text(f"note: {warning}", style="yellow"))
     table = Table(box=SIMPLE_HEAD if utf8 else ASCII2, pad_edge=False)
     for header, side in zip(view.checks.table.headers, view.checks.table.align, strict=True):
         table.add_column(header, justify="right" if side == "r" else "left", overflow="fold")
     for row, label in zip(view.checks.rows, view.checks.labels, strict=True):
-        table.add_row(*(Text(cell) for cell in row[:-1]), Text(row[-1], style=_COLOURS.get(label, "")))
+        status_colour = _COLOURS["WARN"] if row[0] in view.checks.unresolved else _COLOURS.get(label, "")
+        table.add_row(*(Text(cell) for cell in row[:-1]), Text(row[-1], style=status_colour))
     console.print(table)
     for word, text in (
         ("checks", view.checks.title),
@@ -82,5 +83,8 @@ def print_verdict(folder: Path) -> None:
         ("decide", view.decision),
     ):
         console.print(Text.assemble((f"{word}: ", "bold"), text))
-    console.print(Text(f"report: {report_path(folder)}"), soft_wrap=True)
+    path = report_path(folder).absolute()
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    console.print(Text(f"report: {shown}"), soft_wrap=True)
+    sys.stdout.flush()  # the hint goes to stderr and comes last
     hint(view.next.replace("`", "").replace("\u00a0", " "))

@@ -128,29 +128,34 @@ def _read_json(path: Path) -> Any:
 
 
 def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    former = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    fresh = folder.with_name(f".{folder.name}.new")
+    former = folder.with_name(f".{folder.name}.old")
     with _storage_errors(folder):
+        shutil.rmtree(fresh, ignore_errors=True)  # of a writer that was killed
         try:
             for name in sorted(files):
-                path = fresh / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as file:
-                    file.write(files[name])
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write_synced(fresh / name, files[name])
             for inner in sorted({(fresh / name).parent for name in files}):
                 sync_folder(inner)
             if folder.exists():
+                shutil.rmtree(former, ignore_errors=True)
                 folder.rename(former)
             fresh.rename(folder)
             sync_folder(folder.parent)
-        except OSError:
+        except BaseException:
             if former.exists() and not folder.exists():
                 former.rename(folder)
             shutil.rmtree(fresh, ignore_errors=True)
             raise
         shutil.rmtree(former, ignore_errors=True)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

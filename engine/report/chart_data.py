@@ -117,7 +117,7 @@ def prepare(record: RunRecord) -> ChartData:
 def parameters_by_iteration(record: RunRecord) -> list[tuple[int, dict[str, float]]]:
     """(iteration, parameters in force during it) for every iteration that ran."""
     in_force = dict(record.params_start)
-    after = {decision["iteration"]: decision["params"] for decision in record.decisions}
+    after = {decision["iteration"]: decision["params_after"] for decision in record.decisions}
     rows = []
     for iteration in sorted({slice_["iteration"] for slice_ in record.edge.get("iterations", [])} | after.keys()):
         rows.append((iteration, in_force))

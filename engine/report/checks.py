@@ -136,6 +136,8 @@ def _limit(check: Mapping[str, Any]) -> str:
 
 def _why(record: RunRecord, unresolved: tuple[str, ...]) -> str:
     """The gate's own reason, and net_bps with its interval whatever decided."""
+    if record.edge["totals"]["net_bps"] is None:
+        return str(record.gate["reason"])
     text = f"{record.gate['reason']} Observed: net_bps {observed_text(record, 'net_bps')}"
     if "net_bps" in unresolved:
         limit = next(check["limit"] for check in record.gate["checks"] if check["metric"] == "net_bps")

@@ -35,7 +35,7 @@ def beside_limit(value: float | None, limit: float | None, digits: int) -> str:
 
     2.9996 against 3.0 reads 2.9996, not 3.00: verdicts compare unrounded values, and the text must agree.
     """
-    if value is None or limit is None or value == limit:
+    if value is None or limit is None:
         return number(value, digits)
     for count in range(digits, _MAX_DIGITS + 1):
         shown = float(f"{value:.{count}f}")

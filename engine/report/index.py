@@ -84,7 +84,7 @@ def _row(folder: Path, link: str) -> tuple[str, ...]:
     manifest = _manifest(folder)
     date, shown = folder.parent.name, Markdown(link)
     if manifest is None:
-        return (date, folder.name, "unreadable", NO_DATA, "-", shown)
+        return (date, "-", "unreadable", NO_DATA, "-", shown)
     result = manifest["result"]
     verdict = result["verdict"] + (" (partial)" if manifest["interrupted"] else "")
     bounds = interval(result["low_bps"], result["high_bps"], 2) or "-"

@@ -64,13 +64,13 @@ def parameters_in_time(record: RunRecord) -> list[dict[str, Any]]:
     start_ns = min((row["start_ns"] for row in iterations.values()), default=None)
     rows = [{"effective_ts_ns": start_ns, "source": "start", "params": record.params_start}]
     for decision in record.decisions:
-        if decision["params"] != rows[-1]["params"]:
+        if decision["params_after"] != rows[-1]["params"]:
             ended = iterations.get(decision["iteration"])
             rows.append(
                 {
                     "effective_ts_ns": ended["end_ns"] if ended else None,
                     "source": f"decision after iteration {decision['iteration']}",
-                    "params": decision["params"],
+                    "params": decision["params_after"],
                 }
             )
     return rows

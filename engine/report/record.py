@@ -32,8 +32,9 @@ class RunRecord:
     """One run. Every field holds JSON values only (numpy scalars are turned into Python's on the way in).
 
     plan          mode, venue, symbol, profile, hours, iterations, window_seconds, auto_tune, seed, latency_modelled,
-                  command (argument list after `nightsoak`, without machine paths),
-                  tape: {name, generated (seed and settings, or null), count, trade_count, ...}
+                  quote_currency, command (the arguments after `nightsoak`, without machine paths),
+                  tape: {name (as given to --tape, no machine path), generated ({seed, ...} or null), count, ...}
+                  or null for a live feed
     edge          EDGE_REPORT.json as docs/design.md has it
     gate          KPI_GATE.json: engine.tuning.gate.GateResult.to_json()
     decisions     engine.tuning.autotune.Decision.to_json() after each iteration but the last, in order

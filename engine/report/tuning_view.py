@@ -129,7 +129,7 @@ def _by_iteration(record: RunRecord) -> tuple[Table, ...]:
 
 
 def _note(decision: Mapping[str, Any]) -> IterationNote:
-    heading = f"After iteration {decision['iteration']}: {decision['summary']}"
+    heading = f"After iteration {decision['iteration']}: {decision['note']}"
     lines = [_change(change) for change in decision["changes"]]
     return IterationNote(heading, tuple(lines))
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine.metrics import COMPONENTS, METRICS
 from engine.report.record import RunRecord
+from engine.tuning.bands import NetBands
 
 START_NS = 1_723_161_600_000_000_000  # 2024-08-09 00:00 UTC
 WINDOW_S = 300
@@ -154,13 +155,15 @@ def gate_of(totals: dict[str, Any], verdict: str, interval: dict[str, Any] | Non
             return check(metric, unit, None, limit, "NODATA", "no data: no fills")
         return check(metric, unit, value, limit, label, f"{value:.6g} against {limit:.6g}")
 
+    bands = NetBands(fail_below=2.5, warn_below=2.8, ok_below=3.0)
+    net_label = "NODATA" if totals["net_bps"] is None else bands.label(totals["net_bps"])
     return {
         "verdict": verdict,
-        "reason": f"net_bps: {'no data: no fills' if totals['net_bps'] is None else 'is below 3'}.",
+        "reason": "net_bps: no data: no fills." if net_label == "NODATA" else "adverse_bps_p95: 4.62 against 4.",
         "action": ACTIONS[verdict],
         "action_package": None,
         "checks": [
-            row("net_bps", "bps", 3.0, "OK"),
+            row("net_bps", "bps", bands.limit(net_label), net_label),
             row("cancel_ratio", "ratio", 0.55, "SUCCESS"),
             row("maker_share_pct", "%", 90.0, "SUCCESS"),
             row("adverse_bps_p95", "bps", 4.0, "WARN"),
@@ -235,14 +238,14 @@ def decisions_of() -> list[dict[str, Any]]:
         {
             "iteration": i,
             "mode": "matrix",
-            "summary": summary,
+            "note": note,
             "triggers": triggers,
             "readings": [],
             "changes": changes,
-            "params": params,
+            "params_after": params,
             "state": {"iterations": i + 1, "negative_in_a_row": 0, "fallbacks": 0},
         }
-        for i, (summary, triggers, changes, params) in enumerate(texts)
+        for i, (note, triggers, changes, params) in enumerate(texts)
     ]
 
 
@@ -300,7 +303,7 @@ def normal_record() -> RunRecord:
         gate=gate_of(edge["totals"], "WARN", interval),
         decisions=decisions_of(),
         params_start=START,
-        params_final=decisions_of()[-1]["params"],
+        params_final=decisions_of()[-1]["params_after"],
         series=series_of(36),
         data_quality={
             "gaps": [{"ts_ns": START_NS + 4000 * NS, "reason": "sequence"}],
@@ -337,7 +340,7 @@ def interrupted_record() -> RunRecord:
         edge=edge,
         gate=gate_of(edge["totals"], "WARN", None),
         decisions=decisions_of()[:1],
-        params_final=decisions_of()[0]["params"],
+        params_final=decisions_of()[0]["params_after"],
         series=series_of(8),
         interrupted=True,
     )
