@@ -152,7 +152,7 @@ def _pass(
     if trace and config.rule == RULE_SYMMETRIC:
         steps = int((end - start) / (min(lane["min_interval_ms"] for lane in lanes) * _MS)) + 1
     session = MakerSession(
-        config, lanes, (meta.price_low_ticks, meta.price_high_ticks), start,
+        config, lanes, (meta.price_low_ticks, meta.price_high_ticks + 1), start,
         slots=slots_needed(config, lanes), trace_steps=steps,
     )  # fmt: skip
     records = session.advance(tape.columns, end, tape.exch_order)

@@ -141,7 +141,7 @@ def _rows(tape: Tape) -> list[tuple[str, Any]]:
         ("messages", f"{meta.message_count:,}, crossed at their end: {meta.crossed_message_ends}"),
         ("gaps", len(meta.gaps)),
         ("price window", f"{window[0]} to {window[1]}"),
-        ("order", "as received; exchange order beside it" if meta.order == "arrival" else "exchange"),
+        ("replayed", "as it arrived" if meta.order == "arrival" else "by exchange time"),
         ("clock shift", f"{meta.clock_shift_ns / 1e6:.3f} ms"),
     ]
     if meta.generated is not None:

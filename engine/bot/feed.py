@@ -34,7 +34,7 @@ class ReplayMarket:
         start_ns: int,
         positions_lots: Sequence[int],
     ) -> None:
-        window = (tape.meta.price_low_ticks, tape.meta.price_high_ticks)
+        window = (tape.meta.price_low_ticks, tape.meta.price_high_ticks + 1)
         self._tape, self._start_ns = tape, start_ns
         self._session = MakerSession(config, lanes, window, start_ns, positions_lots=positions_lots)
         self._early: list[Array] = []

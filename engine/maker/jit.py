@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from numba import njit
 
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -16,4 +17,4 @@ def compiled(function: Function) -> Function:
     The core only works on arrays that its caller owns and allocates none. Counting references to them (_nrt)
     would cost two atomic operations per array and call, half of the kernel's time.
     """
-    return cast(Function, njit(cache=True, nogil=True, _nrt=False)(function))
+    return cast(Function, njit(**_OPTIONS)(function))

@@ -60,8 +60,9 @@ def rank_prices(columns: Columns) -> tuple[Array, Array]:
 
 
 def price_window(columns: Columns, scans: tuple[BookScan, ...]) -> tuple[int, int]:
-    """The kernel's price window: the touch's range and max(2 %, 200 ticks) beyond, within the data's range.
+    """The kernel's price window: the touch's range and max(2 %, 200 ticks) beyond, both ends included.
 
+    Not clipped to the data: a wide quote may stand where nobody else does.
     Without a single two-sided book the window is the data's range; never below 1.
     """
     priced = columns.price_ticks[columns.kind != MARKER]
@@ -75,7 +76,7 @@ def price_window(columns: Columns, scans: tuple[BookScan, ...]) -> tuple[int, in
     low, high = min(lows), max(highs)
     low -= max(MARGIN_TICKS, int(low * MARGIN_RATIO))
     high += max(MARGIN_TICKS, int(high * MARGIN_RATIO))
-    return max(low, data_low), min(high, data_high)
+    return max(low, 1), high
 
 
 def touch_at(columns: Columns, rows: Array) -> tuple[Array, Array, Array, Array]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Tape:
         path = Path(path)
         meta = read_meta(path)
         dtypes = dict(COLUMN_DTYPES)
-        if meta.order == "arrival":
+        if "exch_order.npy" in meta.sha256:
             dtypes["exch_order"] = _INT64
         arrays = {name: _map(path / f"{name}.npy", dtype, meta.count) for name, dtype in dtypes.items()}
         for name in dtypes if verify else ():
@@ -73,6 +73,7 @@ def write_tape(
     source: Source | None = None,
     clock_shift_ns: int = 0,
     gaps: Sequence[Gap] = (),
+    replay_order: Literal["exchange", "arrival"] = "exchange",
     force: bool = False,
 ) -> Tape:
     """Write a tape, whole or not at all, and open it; counts, window, coverage and hashes are derived here.
@@ -80,6 +81,7 @@ def write_tape(
     Args:
         columns: events in order of receipt, clock shift already removed.
         generated: seed and settings, where a simulator made the events.
+        replay_order: "arrival" for our own shadow recordings, whose bot could not have known better.
         force: replace a tape that stands at `path`; anything else there is never touched.
 
     Raises:
@@ -108,6 +110,7 @@ def write_tape(
             generated=None if generated is None else dict(generated),
             source=source,
             clock_shift_ns=clock_shift_ns,
+            order=replay_order,
             gaps=tuple(gaps),
             sha256={f"{name}.npy": _write_column(temp / f"{name}.npy", array) for name, array in arrays.items()},
             **facts,
@@ -189,7 +192,6 @@ def _facts(columns: Columns, order: Array | None) -> dict[str, Any]:
     low, high = price_window(columns, scans)
     exchange = scans[-1]
     return {
-        "order": "exchange" if order is None else "arrival",
         "count": len(columns.kind),
         "depth_count": int(np.count_nonzero(columns.kind == DEPTH)),
         "trade_count": int(np.count_nonzero(columns.kind == TRADE)),

@@ -56,7 +56,8 @@ class Source(_Frozen):
 
 
 class TapeMeta(_Frozen):
-    """Times are UTC ns; `order` is "exchange" when tape order is exchange order too, else "arrival".
+    """Times are UTC ns. `order` is how a replay must run: "exchange" (recorded by others, or generated: the
+    exchange's book follows exchange time) or "arrival" (our own shadow runs, which acted on what had arrived).
 
     `price_low_ticks` and `price_high_ticks` are the kernel's price window; `coverage_pct` is the share of the
     tape's exchange time with a valid, two-sided, uncrossed book.

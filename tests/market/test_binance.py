@@ -102,7 +102,7 @@ def test_real_captures_have_their_counts_no_gap_and_no_crossed_book(
     assert (meta.trade_count, meta.gaps, meta.crossed_message_ends) == (trades, (), 0)
     # every update whose id a bookTicker has too leaves the touch of that bookTicker, prices and sizes
     assert (counts["book_tickers_compared"], counts["book_tickers_equal"]) == (compared, compared)
-    assert meta.order == "arrival" and meta.coverage_pct > 99.9
+    assert meta.order == "exchange" and meta.coverage_pct > 99.9
     assert 1_260 * MS < meta.clock_shift_ns < 1_280 * MS
     assert int((tape.columns.local_ts_ns - tape.columns.exch_ts_ns).min()) == MS
     assert round((meta.last_exch_ts_ns - meta.first_exch_ts_ns) / 1e9) == span_s

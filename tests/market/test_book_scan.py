@@ -112,7 +112,7 @@ def book(bid: int, ask: int, far: tuple[int, int]) -> Columns:
     [
         (100_000, 100_010, (1, 2**31 - 1), (98_000, 102_010)),  # 2 % beyond
         (1_000, 1_010, (1, 9_000), (800, 1_210)),  # 200 ticks beyond
-        (1_000, 1_010, (950, 1_100), (950, 1_100)),  # no further than the data
+        (1_000, 1_010, (950, 1_100), (800, 1_210)),  # whatever the data's own range
         (100, 110, (1, 900), (1, 310)),  # never below 1
     ],
 )

@@ -95,7 +95,7 @@ def test_meta_tells_what_the_events_are(tmp_path: Path) -> None:
     assert (meta.count, meta.depth_count, meta.trade_count, meta.message_count) == (64, 48, 16, 64)
     assert (meta.first_exch_ts_ns, meta.last_exch_ts_ns) == (1_000_000, 64_000_000)
     assert (meta.first_local_ts_ns, meta.last_local_ts_ns) == (6_000_000, 69_000_000)
-    assert (meta.price_low_ticks, meta.price_high_ticks, meta.order) == (100, 102, "exchange")
+    assert (meta.price_low_ticks, meta.price_high_ticks, meta.order) == (1, 302, "exchange")
     assert meta.coverage_pct == round(100 * 62 / 63, 6)  # the book is whole from the second event on
     assert (meta.generated, meta.clock_shift_ns, meta.gaps) == ({"seed": 7}, 12, (gap,))
     assert meta.instrument() == INSTRUMENT
