@@ -4,6 +4,7 @@ Notation: P_w, C_w net PnL of the tuned and the control lane in window w, N the 
 
     d_w = 1e4 (P_w - C_w) / N     bps of N; a window without fills counts with the PnL it has, or 0
 
+A window with fills whose PnL is unknown in either lane is left out of the pairs and counted.
 The same market drives both lanes, so differences are paired and the market's own moves cancel out of them.
 """
 
@@ -18,7 +19,7 @@ CONTROL_ROLE = "control"
 def compare(edge: Mapping[str, Any]) -> dict[str, Any] | None:
     """The comparison as JSON data, or None where the run had no control lane or no window both lanes share.
 
-    Returns {lane, mean_bps, low, high, n, windows: [{window, end_ns, difference_bps, tuned_pnl_quote,
+    Returns {lane, mean_bps, low, high, n, unknown_windows, windows: [{window, end_ns, difference_bps, tuned_pnl_quote,
     control_pnl_quote}], tuned and control: {net_bps, net_pnl_quote, notional_quote, fills}}. `mean_bps` and the
     differences are null where the control never traded; `low` and `high` where no interval can be had.
     """
@@ -27,7 +28,8 @@ def compare(edge: Mapping[str, Any]) -> dict[str, Any] | None:
     if control is None or 0 not in lanes:
         return None
     tuned_of, control_of = ({w["window"]: w for w in lane["windows"]} for lane in (lanes[0], control))
-    shared = sorted(tuned_of.keys() & control_of.keys())
+    both = sorted(tuned_of.keys() & control_of.keys())
+    shared = [w for w in both if _is_known(tuned_of[w]) and _is_known(control_of[w])]
     if not shared:
         return None
     end_ns = {w["window"]: w["end_ns"] for w in edge["windows"]}
@@ -51,10 +53,15 @@ def compare(edge: Mapping[str, Any]) -> dict[str, Any] | None:
         "low": interval.low if interval else None,
         "high": interval.high if interval else None,
         "n": len(rows),
+        "unknown_windows": len(both) - len(shared),
         "windows": rows,
         "tuned": _side(lanes[0]),
         "control": _side(control),
     }
+
+
+def _is_known(window: Mapping[str, Any]) -> bool:
+    return window["net_pnl_quote"] is not None or not window["notional_quote"]
 
 
 def _interval(rows: list[dict[str, Any]], notional: float) -> Any:

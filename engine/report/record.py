@@ -38,7 +38,8 @@ class RunRecord:
     edge          EDGE_REPORT.json as docs/design.md has it
     gate          KPI_GATE.json: engine.tuning.gate.GateResult.to_json()
     decisions     engine.tuning.autotune.Decision.to_json() after each iteration but the last, in order
-    series        columns for charts: marks {ts_ns, mid}, fills {ts_ns, price, side}, position {ts_ns, qty}
+    series        engine.warehouse.series.chart_series: marks {ts_ns, mid}, fills {ts_ns, price, side}, position
+                  {ts_ns, qty}; `completed` thins it and drops other columns
     data_quality  {gaps: [{ts_ns, reason}], crossed_message_ends, ingest: {name: count}, ...}
     inputs        {name: sha256} of tape columns, profile, configuration
     control       engine.report.control.compare(edge); filled in by `completed` where null

@@ -12,24 +12,27 @@ from typing import Any
 LINE_POINTS = 800
 FILL_POINTS = 800
 _PER_BIN = 4
+COLUMNS = {"marks": ("ts_ns", "mid"), "fills": ("ts_ns", "price", "side"), "position": ("ts_ns", "qty")}
+"""What charts need of engine.warehouse.series.chart_series."""
 
 
 def thin_series(series: Mapping[str, Any]) -> dict[str, Any]:
-    """`series` of a RunRecord with every column bounded; `fills_shown_one_in` says how fills were thinned.
+    """The columns of COLUMNS, each bounded; `fills_shown_one_in` says how fills were thinned.
 
     A series that is already thin is returned unchanged, so thinning twice is thinning once.
     """
-    result: dict[str, Any] = dict(series)
-    for name, value_key in (("marks", "mid"), ("position", "qty")):
-        columns = series.get(name)
-        if columns and columns["ts_ns"]:
-            keep = line_indices(columns["ts_ns"], columns[value_key])
-            result[name] = {key: [column[i] for i in keep] for key, column in columns.items()}
-    fills = series.get("fills")
-    if fills and fills["ts_ns"]:
-        step = -(-len(fills["ts_ns"]) // FILL_POINTS)
-        result["fills"] = {key: list(column[::step]) for key, column in fills.items()}
-        result["fills_shown_one_in"] = step * series.get("fills_shown_one_in", 1)
+    result: dict[str, Any] = {}
+    for name, columns in COLUMNS.items():
+        given = series.get(name)
+        if not given:
+            continue
+        if name == "fills":
+            step = max(1, -(-len(given["ts_ns"]) // FILL_POINTS))
+            keep: Sequence[int] = range(0, len(given["ts_ns"]), step)
+            result["fills_shown_one_in"] = step * series.get("fills_shown_one_in", 1)
+        else:
+            keep = line_indices(given["ts_ns"], given[columns[1]])
+        result[name] = {column: [given[column][i] for i in keep] for column in columns}
     return result
 
 

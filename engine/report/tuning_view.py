@@ -191,6 +191,8 @@ def _control_text(control: Mapping[str, Any]) -> str:
         f"{number(mean, 2, sign=True)} bps of the control's mean notional per window"
     )
     windows = f"over {count(control['n'], 'paired window')}"
+    if control["unknown_windows"]:
+        windows += f" ({control['unknown_windows']} more left out, their PnL is unknown)"
     if low is None or high is None:
         text = f"{text}, {windows}; too few for an interval."
     else:

@@ -280,6 +280,9 @@ def _blocks(record: RunRecord) -> tuple[Table | None, str]:
     shown = sorted(
         ((name, row) for name, row in reasons.items() if row["count"]), key=lambda item: (-item[1]["count"], item[0])
     )
+    if record.edge["totals"].get("block_reasons") is None:
+        why = (record.edge["totals"].get("null_reasons") or {}).get("block_ratios", "not journalled")
+        return None, f"No data on blocked intents: {why}."
     if not shown:
         return None, "No intent to change a quote was blocked."
     rows = tuple(

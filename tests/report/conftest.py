@@ -65,11 +65,12 @@ def slice_of(money: dict[str, float], notional: float, fills: int) -> dict[str, 
             "name": name,
             "bps": bps[name],
             "target_bps": TARGETS[name],
-            "shortfall_bps": None if empty else TARGETS[name] - bps[name],
+            "shortfall_bps": TARGETS[name] - bps[name],
         }
         for name in COMPONENTS
+        if not empty
     ]
-    drivers.sort(key=lambda d: (-(d["shortfall_bps"] or 0.0), d["name"]))
+    drivers.sort(key=lambda d: -d["shortfall_bps"])
     return kpis | {
         "n": {name: 0 if kpis[name] is None else fills for name in kpis},
         "null_reasons": {name: "no fills" for name in sorted(kpis) if kpis[name] is None},
@@ -80,7 +81,7 @@ def slice_of(money: dict[str, float], notional: float, fills: int) -> dict[str, 
             "risk": {"count": 0, "ratio": 0.0},
         },
         "edge_drivers": drivers,
-        "neg_edge_drivers": [d["name"] for d in drivers if (d["shortfall_bps"] or 0.0) > 0],
+        "neg_edge_drivers": [d["name"] for d in drivers if d["shortfall_bps"] > 0],
     }
 
 

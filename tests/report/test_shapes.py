@@ -109,6 +109,15 @@ def test_a_losing_run_and_small_money(normal: RunRecord) -> None:
     assert re.search(r"\| residual +\| 0\.000000000 \|", text)
 
 
+def test_blocks_that_were_not_journalled_are_no_data(normal: RunRecord) -> None:
+    edge = copy.deepcopy(dict(normal.edge))
+    edge["totals"] |= {"block_reasons": None, "null_reasons": {"block_ratios": "no order and no block record"}}
+    text = report_of(replace(normal, edge=edge))
+    assert "No data on blocked intents: no order and no block record." in text
+    edge["totals"]["block_reasons"] = {}
+    assert "No intent to change a quote was blocked." in report_of(replace(normal, edge=edge))
+
+
 def test_a_residual_that_is_not_zero_is_seen(normal: RunRecord) -> None:
     edge = copy.deepcopy(dict(normal.edge))
     edge["totals"]["gross_bps"] += 1.5e-7
@@ -169,6 +178,11 @@ def test_the_paired_difference_is_over_the_mean_notional_of_the_control() -> Non
     assert [row["difference_bps"] for row in control["windows"]] == pytest.approx(expected)
     assert control["mean_bps"] == pytest.approx(sum(expected) / 3)
     assert control["low"] is None
+    edge["lanes"][0]["windows"][2]["net_pnl_quote"] = None  # fills, but what they earned is not known
+    partly = compare(edge)
+    assert partly is not None
+    assert (partly["n"], partly["unknown_windows"]) == (2, 1)
+    assert partly["mean_bps"] == pytest.approx(1e4 * 0.25 / 1000.0)
     edge["lanes"][2]["windows"] = [{**w, "notional_quote": 0.0} for w in edge["lanes"][2]["windows"]]
     silent = compare(edge)
     assert silent is not None
@@ -204,6 +218,9 @@ def test_thinning_keeps_the_extremes_is_idempotent_and_says_what_it_left_out() -
     assert len(thin["fills"]["ts_ns"]) <= FILL_POINTS
     assert thin["fills_shown_one_in"] == 4
     assert thin_series(thin) == thin
+    assert thin_series({"marks": {"ts_ns": [1], "mid": [2.0], "bid": [1.0]}, "pnl": []}) == {
+        "marks": {"ts_ns": [1], "mid": [2.0]}
+    }
 
 
 def test_a_record_holds_json_only(normal: RunRecord) -> None:
