@@ -43,7 +43,11 @@ def kpi_intervals(edge: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         for window in edge.get("windows", []):
             value = window[kpi]
             weight = 0.0 if value is None else denominator(window, kpi)
-            numerators.append(0.0 if value is None else value * weight)
+            if value is None and kpi == "inventory_bps":
+                # without fills there are no bps, but what the position earned is all of the window's PnL
+                numerators.append(1e4 * (window["net_pnl_quote"] or 0.0))
+            else:
+                numerators.append(0.0 if value is None else value * weight)
             denominators.append(weight)
         interval = net_interval(numerators, denominators) if any(denominators) else None
         if interval is not None:

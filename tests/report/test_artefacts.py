@@ -195,7 +195,7 @@ except StorageError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
-@pytest.mark.parametrize("quota_bytes", [0, 1000, 60_000])
+@pytest.mark.parametrize("quota_bytes", [1000, 60_000])
 def test_a_full_disk_leaves_nothing_half_written(nodata: RunRecord, tmp_path: Path, quota_bytes: int) -> None:
     former = publish(night(nodata, 19), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

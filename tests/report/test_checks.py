@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.metrics import COMPONENTS
 from engine.report.artefacts import build_artefacts
 from engine.report.checks import build_checks
 from engine.report.format import beside_limit, money, money_digits, number, plain, span
+from engine.report.intervals import kpi_intervals
 from engine.report.record import RunRecord
 
 
@@ -102,6 +104,21 @@ def test_intervals_come_from_windows_where_a_kpi_is_a_ratio(normal: RunRecord) -
     low, high = (float(end) for end in re.findall(r"[\d.]+", row[1])[1:])
     assert 0.45 < low < 0.51 < high < 0.57
     assert "[" not in next(row for row in checks.rows if row[0] == "adverse_bps_p95")[1]
+
+
+def test_the_interval_of_each_component_is_centred_on_the_run(normal: RunRecord) -> None:
+    """Windows without fills included: a position held through one earns inventory PnL there."""
+    edge = json.loads(json.dumps(normal.edge))
+    empty = [window for window in edge["windows"] if window["fills"] == 0]
+    assert len(empty) == 3
+    for window in empty:
+        window["net_pnl_quote"] = 7.5
+    totals = edge["totals"]
+    totals["inventory_bps"] += 1e4 * 22.5 / totals["notional_quote"]
+    intervals = kpi_intervals(edge)
+    for name in COMPONENTS:
+        assert (intervals[name]["low"] + intervals[name]["high"]) / 2 == pytest.approx(totals[name], abs=1e-9)
+        assert intervals[name]["low"] < intervals[name]["high"]
 
 
 def test_numbers_in_words() -> None:
