@@ -6,7 +6,7 @@ side's best steps back behind it. Whether levels are truly crossed is judged at 
 
 from __future__ import annotations
 
-from engine.maker.jit import compiled
+from engine.maker.jit import compiled, inlined
 from engine.maker.state import (
     BACK,
     BEST,
@@ -22,7 +22,7 @@ from engine.maker.state import (
 )
 
 
-@compiled
+@inlined
 def next_level(book: Array, base: int, key: int) -> int:
     """The highest key at or below `key` with size on the side that starts at `base`, or NOWHERE."""
     while key >= 0 and book[base + key] == 0:
@@ -30,7 +30,7 @@ def next_level(book: Array, base: int, key: int) -> int:
     return key
 
 
-@compiled
+@inlined
 def set_level(book: Array, s: Array, at: int, width: int, side: int, key: int, lots: int) -> int:
     """Set the level (side, key) to `lots`; returns 1 when this raised the side's best, else 0."""
     base = side * width
@@ -52,7 +52,7 @@ def set_level(book: Array, s: Array, at: int, width: int, side: int, key: int, l
     return 0
 
 
-@compiled
+@inlined
 def judge(book: Array, s: Array, at: int, width: int) -> None:
     """At a message's end: is the book two-sided and uncrossed? Sets mid2 (0 when not) and the crossed mark.
 

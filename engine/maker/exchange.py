@@ -13,7 +13,7 @@ is kept: an event that no order of ours can feel costs one comparison, however m
 from __future__ import annotations
 
 from engine.maker.book import clear, judge, set_level
-from engine.maker.jit import compiled
+from engine.maker.jit import compiled, inlined
 from engine.maker.queue import after_depth, fillable_lots
 from engine.maker.state import (
     ASK_CANCEL,
@@ -37,6 +37,7 @@ from engine.maker.state import (
     RESTING_ASK,
     RING_FULL,
     SAY_ACK,
+    SAY_END,
     SAY_EXPIRE,
     SAY_FILL,
     SAY_REJECT,
@@ -52,7 +53,7 @@ _DEPTH, _TRADE = 0, 1
 _BUY, _LAST, _GAP, _CLEAR = 1, 2, 4, 8
 
 
-@compiled
+@inlined
 def rest(st: State, order: int, side: int, key: int) -> None:
     """`order` joins the end of the list at (side, key)."""
     s = st.scalars
@@ -73,7 +74,7 @@ def rest(st: State, order: int, side: int, key: int) -> None:
         s[TOP_REST + side] = key
 
 
-@compiled
+@inlined
 def unrest(st: State, order: int, side: int) -> None:
     """Take `order` off its level."""
     s = st.scalars
@@ -98,28 +99,26 @@ def unrest(st: State, order: int, side: int) -> None:
         s[TOP_REST + side] = key
 
 
-@compiled
+@inlined
 def answer(
-    st: State, order: int, what: int, request: int, reason: int, at_ns: int, exch_ts_ns: int, sent_ns: int,
-    key: int, lots: int, leaves: int, mid2: int, over: int,
+    st: State, cfg: Config, order: int, what: int, reason: int, ts_ns: int, key: int, lots: int, mid2: int,
+    sent_ns: int, over: int,
 ) -> None:  # fmt: skip
     """Send one response on its way; the ring has room (the caller checked)."""
     s, ring = st.scalars, st.responses
     r = ring[(s[RES_HEAD] + s[RES_COUNT]) & (ring.shape[0] - 1)]
     s[RES_COUNT] += 1
-    r["at_ns"] = at_ns
+    r["at_ns"] = ts_ns + cfg.response_ns
+    r["exch_ts_ns"] = ts_ns
     r["order"] = order
     r["what"] = what
-    r["request"] = request
+    r["reason"] = reason
     r["key"] = key
+    r["over"] = over
     r["lots"] = lots
-    r["leaves"] = leaves
     r["mid2"] = mid2
     r["fill_mid2"] = s[EX_MID2]
-    r["exch_ts_ns"] = exch_ts_ns
     r["sent_ns"] = sent_ns
-    r["reason"] = reason
-    r["over"] = over
 
 
 @compiled
@@ -131,10 +130,7 @@ def fill(st: State, cfg: Config, order: int, side: int, lots: int, ts_ns: int) -
     o["ex_leaves"] = leaves
     if leaves == 0:
         unrest(st, order, side)
-    answer(
-        st, order, SAY_FILL, -1, 0, ts_ns + cfg.response_ns, ts_ns, o["ex_sent_ns"],
-        key, lots, leaves, o["ex_mid2"], 1 if leaves == 0 else 0,
-    )  # fmt: skip
+    answer(st, cfg, order, SAY_FILL, 0, ts_ns, key, lots, o["ex_mid2"], o["ex_sent_ns"], 1 if leaves == 0 else 0)
 
 
 @compiled
@@ -193,13 +189,10 @@ def end_all(st: State, cfg: Config, ts_ns: int) -> None:
         if key != NOWHERE:
             o = st.orders[order]
             unrest(st, order, (order // slots) & 1)
-            answer(
-                st, order, SAY_EXPIRE, -1, REASON_GAP, ts_ns + cfg.response_ns, ts_ns, o["ex_sent_ns"],
-                key, 0, 0, o["ex_mid2"], 1,
-            )  # fmt: skip
+            answer(st, cfg, order, SAY_END, REASON_GAP, ts_ns, key, 0, o["ex_mid2"], o["ex_sent_ns"], 1)
 
 
-@compiled
+@inlined
 def take_events(
     st: State, cfg: Config, exch_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array, qty_lots: Array,
     exch_order: Array, count: int, until_ns: int,
@@ -269,18 +262,19 @@ def take_events(
     return 0, until_ns
 
 
-@compiled
+@inlined
 def take_request(st: State, cfg: Config) -> None:
     """The oldest request arrives: accept, refuse or end the order, and send the answer."""
     s = st.scalars
     i = s[REQ_HEAD]
-    q = st.requests[i]
+    order = st.requests[i]
     s[REQ_HEAD] = (i + 1) & (st.requests.shape[0] - 1)
     s[REQ_COUNT] -= 1
-    order, what, key, lots, now = q["order"], q["what"], q["key"], q["lots"], q["at_ns"]
+    o = st.orders[order]
+    what, key, lots = o["asked"], o["asked_key"], o["asked_lots"]
+    now = o["asked_ns"] + cfg.entry_ns
     width = s[WIDTH]
     side = (order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))) & 1
-    o = st.orders[order]
     standing = st.ex_key[order]
     would_cross = s[EX_BEST + 1 - side] + key >= width - 1 and s[EX_BEST + 1 - side] >= 0
     say, reason, over = SAY_ACK, 0, 0
@@ -291,8 +285,8 @@ def take_request(st: State, cfg: Config) -> None:
             say, reason, over = SAY_EXPIRE, REASON_POST_ONLY, 1
         else:
             o["ex_leaves"] = lots
-            o["ex_mid2"] = q["mid2"]
-            o["ex_sent_ns"] = q["sent_ns"]
+            o["ex_mid2"] = o["asked_mid2"]
+            o["ex_sent_ns"] = o["asked_ns"]
             st.front[order] = float(st.ex_book[side * width + key])
             st.traded[order] = 0.0
             rest(st, order, side, key)
@@ -302,7 +296,7 @@ def take_request(st: State, cfg: Config) -> None:
         unrest(st, order, side)
         over = 1
     else:
-        lots -= q["leaves_then"] - o["ex_leaves"]  # what was filled meanwhile
+        lots -= o["asked_leaves"] - o["ex_leaves"]  # what was filled meanwhile
         if would_cross or lots <= 0:
             unrest(st, order, side)
             say, reason, over = SAY_EXPIRE, REASON_POST_ONLY if would_cross else REASON_GONE, 1
@@ -314,9 +308,6 @@ def take_request(st: State, cfg: Config) -> None:
                 unrest(st, order, side)
                 rest(st, order, side, key)
             o["ex_leaves"] = lots
-            o["ex_mid2"] = q["mid2"]
-            o["ex_sent_ns"] = q["sent_ns"]
-    answer(
-        st, order, say, what, reason, now + cfg.response_ns, now, q["sent_ns"],
-        key, lots, lots, q["mid2"], over,
-    )  # fmt: skip
+            o["ex_mid2"] = o["asked_mid2"]
+            o["ex_sent_ns"] = o["asked_ns"]
+    answer(st, cfg, order, say, reason, now, key, lots, o["asked_mid2"], o["asked_ns"], over)

@@ -61,7 +61,7 @@ def advance(
             return RING_FULL
         moment = min(end, s[NEXT_STEP])
         if s[REQ_COUNT]:
-            moment = min(moment, st.requests[s[REQ_HEAD]]["at_ns"])
+            moment = min(moment, st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns)
         if s[RES_COUNT]:
             moment = min(moment, st.responses[s[RES_HEAD]]["at_ns"])
         full, moment = take_events(
@@ -77,7 +77,7 @@ def advance(
                 return RECORDS_FULL
             hear_response(st, out)
             busy = True
-        while s[REQ_COUNT] and st.requests[s[REQ_HEAD]]["at_ns"] <= moment:
+        while s[REQ_COUNT] and st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns <= moment:
             if st.responses.shape[0] - s[RES_COUNT] < 2:
                 return RING_FULL
             take_request(st, cfg)
@@ -87,15 +87,14 @@ def advance(
         if s[NEXT_STEP] <= moment:
             soonest = NEVER
             for k in range(lanes):
-                lane = st.lanes[k]
-                if lane["next_step_ns"] <= moment:
+                if st.next_step_ns[k] <= moment:
                     if cfg.rule == RULE_S1:
                         s1(st, cfg, out, k, moment)
                     else:
                         symmetric(st, cfg, out, trace, k, moment)
-                    lane["next_step_ns"] += lane["interval_ns"]
-                if lane["next_step_ns"] < soonest:
-                    soonest = lane["next_step_ns"]
+                    st.next_step_ns[k] += st.lanes[k]["interval_ns"]
+                if st.next_step_ns[k] < soonest:
+                    soonest = st.next_step_ns[k]
             s[NEXT_STEP] = soonest
             continue
         if moment >= end:

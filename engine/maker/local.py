@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.maker.book import clear, judge, set_level
-from engine.maker.jit import compiled
+from engine.maker.jit import compiled, inlined
 from engine.maker.state import (
     AMEND_SENT,
     ASK_AMEND,
@@ -37,10 +37,12 @@ from engine.maker.state import (
     RES_COUNT,
     RES_HEAD,
     SAY_ACK,
+    SAY_END,
     SAY_FILL,
     SAY_REJECT,
     SEEN_BID,
     TOUCH_SINCE,
+    TOUCH_VERSION,
     VALID_NS,
     VALID_SINCE,
     WIDTH,
@@ -61,6 +63,7 @@ def touch_moved(s: Array, book: Array, ts: int) -> None:
     width = s[WIDTH]
     before = s[LO_MID2]
     judge(book, s, LO_BOOK, width)
+    s[TOUCH_VERSION] += 1
     for side in range(2):
         best = s[LO_BEST + side]
         if best != s[SEEN_BID + side]:
@@ -73,7 +76,7 @@ def touch_moved(s: Array, book: Array, ts: int) -> None:
         s[VALID_NS] += ts - s[VALID_SINCE]
 
 
-@compiled
+@inlined
 def see_events(
     s: Array, floats: Array, book: Array, local_ts_ns: Array, exch_ts_ns: Array, kind: Array, flags: Array,
     price_ticks: Array, qty_lots: Array, count: int, until_ns: int,
@@ -117,7 +120,7 @@ def see_events(
     s[EVENTS] += i - first
 
 
-@compiled
+@inlined
 def price_of(s: Array, side: int, key: int) -> int:
     """Price in ticks of a key."""
     return int(s[WINDOW_LOW] + (s[WIDTH] - 1 - key if side else key))
@@ -128,9 +131,7 @@ def record(
     st: State, out: Array, kind: int, order: int, ts_ns: int, exch_ts_ns: int, code: int, reason: int,
     key: int, lots: int, mid2: int, fill_mid2: int, age_ns: int, latency_ns: int, over: int,
 ) -> None:  # fmt: skip
-    """Append one record (room was checked); nothing where records are not asked for."""
-    if out.shape[0] == 0:
-        return
+    """Append one record (room was checked)."""
     s = st.scalars
     count = st.lanes.shape[0]
     place = order // (st.ex_key.shape[0] // (2 * count))
@@ -155,44 +156,34 @@ def record(
     r["over"] = over
 
 
-@compiled
+@inlined
 def send(st: State, cfg: Config, out: Array, order: int, what: int, key: int, lots: int, reason: int, now: int) -> None:
     """Send a request of the strategy; the ring has room (the caller checked)."""
     s, ring = st.scalars, st.requests
     o = st.orders[order]
-    i = (s[REQ_HEAD] + s[REQ_COUNT]) & (ring.shape[0] - 1)
+    lane = st.lanes[order // (st.ex_key.shape[0] // st.lanes.shape[0])]
+    ring[(s[REQ_HEAD] + s[REQ_COUNT]) & (ring.shape[0] - 1)] = order
     s[REQ_COUNT] += 1
-    q = ring[i]
-    q["at_ns"] = now + cfg.entry_ns
-    q["order"] = order
-    q["what"] = what
-    q["key"] = key
-    q["lots"] = lots
-    q["leaves_then"] = o["lo_leaves"]
-    q["mid2"] = s[LO_MID2]
-    q["sent_ns"] = now
-    q["reason"] = reason
-    o["lo_asked"] = key
-    st.lanes[order // (st.ex_key.shape[0] // st.lanes.shape[0])]["stirred"] = 1
+    lane["stirred"] = 1
     if what == ASK_NEW:
-        lane = order // (st.ex_key.shape[0] // st.lanes.shape[0])
-        st.lanes[lane]["next_id"] += 1
-        st.lanes[lane]["ordered"] += 1
-        o["id"] = st.lanes[lane]["next_id"]
-        o["lo_state"] = NEW_SENT
+        lane["next_id"] += 1
+        lane["ordered"] += 1
+        o["id"] = lane["next_id"]
         o["lo_key"] = key
         o["lo_leaves"] = lots
         o["lo_sent_ns"] = now
-    elif what == ASK_AMEND:
-        o["lo_state"] = AMEND_SENT
-    else:
-        o["lo_state"] = CANCEL_SENT
-    record(
-        st, out, REC_ORDER, order, now, 0, what, reason, key, lots, s[LO_MID2], 0, 0, s[LO_LATENCY], 0,
-    )  # fmt: skip
+    o["lo_state"] = NEW_SENT + 2 * (what > ASK_NEW) + (what > ASK_AMEND)
+    o["asked"] = what
+    o["asked_key"] = key
+    o["asked_lots"] = lots
+    o["asked_mid2"] = s[LO_MID2]
+    o["asked_ns"] = now
+    o["asked_leaves"] = o["lo_leaves"]
+    if out.shape[0]:
+        record(st, out, REC_ORDER, order, now, 0, what, reason, key, lots, s[LO_MID2], 0, 0, s[LO_LATENCY], 0)
 
 
-@compiled
+@inlined
 def hear_response(st: State, out: Array) -> None:
     """The oldest response comes home: the strategy's view of order and position changes."""
     s = st.scalars
@@ -200,45 +191,45 @@ def hear_response(st: State, out: Array) -> None:
     r = st.responses[i]
     s[RES_HEAD] = (i + 1) & (st.responses.shape[0] - 1)
     s[RES_COUNT] -= 1
-    order, what, request, now = r["order"], r["what"], r["request"], r["at_ns"]
+    order, what, now = r["order"], r["what"], r["at_ns"]
     o = st.orders[order]
     place = order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))
+    lane = st.lanes[place >> 1]
+    lane["stirred"] = 1
+    waiting = o["lo_state"] == AMEND_SENT or o["lo_state"] == CANCEL_SENT
     if what == SAY_FILL:
         side = 1 - 2 * (place & 1)
-        lane = st.lanes[place >> 1]
         lane["position_lots"] += side * r["lots"]
         lane["cash_tick_lots"] -= side * r["lots"] * price_of(s, place & 1, r["key"])
         lane["filled_lots"] += r["lots"]
         lane["fills"] += 1
-        lane["stirred"] = 1
         o["lo_leaves"] -= r["lots"]
         if r["over"]:
-            waiting = o["lo_state"] == AMEND_SENT or o["lo_state"] == CANCEL_SENT
             o["lo_state"] = ENDED if waiting else FREE
-        record(
-            st, out, REC_FILL, order, now, r["exch_ts_ns"], 0, 0, r["key"], r["lots"], r["mid2"],
-            r["fill_mid2"], r["exch_ts_ns"] - r["sent_ns"], now - r["exch_ts_ns"], r["over"],
-        )  # fmt: skip
+        if out.shape[0]:
+            record(
+                st, out, REC_FILL, order, now, r["exch_ts_ns"], 0, 0, r["key"], r["lots"], r["mid2"],
+                r["fill_mid2"], r["exch_ts_ns"] - r["sent_ns"], now - r["exch_ts_ns"], r["over"],
+            )  # fmt: skip
         return
-    st.lanes[place >> 1]["stirred"] = 1
-    code = EVENT_ACK
+    code, reason = EVENT_ACK, r["reason"]
     if what == SAY_ACK:
-        if request == ASK_CANCEL:
+        reason = o["asked"] + 1
+        if o["asked"] == ASK_CANCEL:
             o["lo_state"] = FREE
         else:
             o["lo_state"] = LIVE
             o["lo_key"] = r["key"]
-            o["lo_leaves"] = r["leaves"]
+            o["lo_leaves"] = r["lots"]
             o["lo_sent_ns"] = r["sent_ns"]
     elif what == SAY_REJECT:
         code = EVENT_REJECT
         o["lo_state"] = FREE
     else:
         code = EVENT_EXPIRE
-        waiting = request < 0 and (o["lo_state"] == AMEND_SENT or o["lo_state"] == CANCEL_SENT)
-        o["lo_state"] = ENDED if waiting else FREE
-    reason = r["reason"] if what != SAY_ACK else request + 1
-    record(
-        st, out, REC_ORDER, order, now, r["exch_ts_ns"], code, reason, r["key"], r["lots"], r["mid2"], 0, 0,
-        now - r["sent_ns"], r["over"],
-    )  # fmt: skip
+        o["lo_state"] = ENDED if waiting and what == SAY_END else FREE
+    if out.shape[0]:
+        record(
+            st, out, REC_ORDER, order, now, r["exch_ts_ns"], code, reason, r["key"], r["lots"], r["mid2"], 0, 0,
+            now - r["sent_ns"], r["over"],
+        )  # fmt: skip

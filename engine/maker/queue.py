@@ -18,11 +18,11 @@ Powers are repeated multiplication: no libm call decides a fill.
 
 from __future__ import annotations
 
-from engine.maker.jit import compiled
+from engine.maker.jit import inlined
 from engine.maker.state import QUEUE_POWER, QUEUE_RISK
 
 
-@compiled
+@inlined
 def fillable_lots(front: float) -> int:
     """Lots of ours that trades have reached: -front rounded half away from zero, at least 0."""
     if front > -0.5:
@@ -30,7 +30,7 @@ def fillable_lots(front: float) -> int:
     return int(0.5 - front)
 
 
-@compiled
+@inlined
 def after_depth(model: int, power: int, front: float, traded: float, old: float, new: float) -> float:
     """The new front once the level went from `old` to `new` lots of which `traded` were already counted."""
     if model == QUEUE_RISK:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from engine.maker.jit import compiled
+from engine.maker.jit import compiled, inlined
 from engine.maker.local import send
 from engine.maker.state import (
     ASK_AMEND,
@@ -42,6 +42,7 @@ from engine.maker.state import (
     REASON_STALE,
     REASON_TAIL_AGE,
     TOUCH_SINCE,
+    TOUCH_VERSION,
     WIDTH,
     WINDOW_LOW,
     Array,
@@ -52,7 +53,7 @@ from engine.maker.state import (
 _BPS = 1e-4
 
 
-@compiled
+@inlined
 def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int) -> None:
     """One step of the symmetric rule for lane k; a row of `trace` [steps, K, 6] where it is asked for."""
     s = st.scalars
@@ -60,6 +61,10 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
     if best_bid < 0 or best_ask < 0:
         return
     lane = st.lanes[k]
+    if lane["stirred"] == 0 and lane["seen_touch"] == s[TOUCH_VERSION] and trace.shape[0] == 0:
+        return  # what it saw last time, and did nothing about, is what it sees now
+    lane["stirred"] = 0
+    lane["seen_touch"] = s[TOUCH_VERSION]
     low, width = s[WINDOW_LOW], s[WIDTH]
     slots = st.ex_key.shape[0] // (2 * st.lanes.shape[0])
     units = int(round(lane["position_lots"] / cfg.order_lots))
@@ -68,7 +73,6 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
     bid = min(int(math.floor(mid - lane["half_spread_ticks"] - lean)) - low, best_bid)
     ask = min(width - 1 + low - int(math.ceil(mid + lane["half_spread_ticks"] - lean)), best_ask)
     live = 0
-    lane["stirred"] = 0
     for side in range(2):
         wanted = bid if side == 0 else ask
         need = (units < cfg.cap_lots) if side == 0 else (units > -cfg.cap_lots)
@@ -81,11 +85,13 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
                 free = order
             elif state != ENDED:
                 live += 1
-                if need and o["lo_asked"] == wanted:
+                if need and o["asked_key"] == wanted:
                     need = False
                 elif state == LIVE:
                     send(st, cfg, out, order, ASK_CANCEL, o["lo_key"], 0, REASON_REQUOTE, now)
-        if need and free >= 0 and 0 <= wanted < width:
+        if need and free < 0:
+            lane["stirred"] = 1
+        elif need and 0 <= wanted < width:
             send(st, cfg, out, free, ASK_NEW, wanted, cfg.order_lots, REASON_NONE, now)
     step = lane["steps"]
     if step < trace.shape[0]:
@@ -115,7 +121,7 @@ def depth_near_touch(st: State, cfg: Config) -> None:
         s[DEPTH_LOTS + side] = lots
 
 
-@compiled
+@inlined
 def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, half: float, now: int) -> None:
     """One side of one S1 step: `want` is the wanted key, `half` the half-spread in ticks."""
     s = st.scalars
@@ -169,7 +175,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
         if want == standing:
             lots = o["lo_leaves"]  # a refresh keeps size and place in the queue
     elif state != FREE:
-        if abs(want - o["lo_asked"]) >= threshold:
+        if abs(want - o["asked_key"]) >= threshold:
             blocks[BLOCK_CONCURRENCY] += 1
         return
 
@@ -191,7 +197,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
         send(st, cfg, out, order, ASK_AMEND, want, lots, REASON_TAIL_AGE if due else REASON_REQUOTE, now)
 
 
-@compiled
+@inlined
 def s1(st: State, cfg: Config, out: Array, k: int, now: int) -> None:
     """One step of the S1 rule for lane k."""
     s = st.scalars

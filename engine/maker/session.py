@@ -31,7 +31,6 @@ from engine.maker.state import (
     RECORDS,
     RECORDS_FULL,
     REQ_HEAD,
-    REQUEST_DTYPE,
     RES_HEAD,
     RESPONSE_DTYPE,
     RULE_S1,
@@ -107,9 +106,10 @@ class MakerSession:
             left=np.zeros(count, np.int64),
             orders=np.zeros(orders, ORDER_DTYPE),
             lanes=np.zeros(count, LANE_DTYPE),
+            next_step_ns=np.zeros(count, np.int64),
             sides=np.zeros(2 * count, SIDE_DTYPE),
             blocks=np.zeros((count, 2, len(BLOCK_NAMES)), np.int64),
-            requests=np.zeros(ring, REQUEST_DTYPE),
+            requests=np.zeros(ring, np.int32),
             responses=np.zeros(ring, RESPONSE_DTYPE),
         )
         s = self.state.scalars
@@ -124,8 +124,9 @@ class MakerSession:
             self.state.lanes["position_lots"] = positions_lots
         for lane, params in enumerate(lanes):
             self.set_params(lane, params)
-        self.state.lanes["next_step_ns"] = start_ns + self.state.lanes["interval_ns"]
-        s[NEXT_STEP] = self.state.lanes["next_step_ns"].min()
+        self.state.next_step_ns[:] = start_ns + self.state.lanes["interval_ns"]
+        self.state.lanes["stirred"] = 1
+        s[NEXT_STEP] = self.state.next_step_ns.min()
         self._out = np.zeros(max(_RECORD_ROWS, 8 * orders) if records else 0, RECORD_DTYPE)
         self.trace = np.zeros((trace_steps, count, 6), np.int64)
         self._valid_read = 0

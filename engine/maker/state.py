@@ -57,7 +57,7 @@ FREE, NEW_SENT, LIVE, AMEND_SENT, CANCEL_SENT, ENDED = range(6)  # ENDED: over, 
 
 # --- requests and responses ----------------------------------------------------------------------------------------
 ASK_NEW, ASK_AMEND, ASK_CANCEL = 0, 1, 2
-SAY_ACK, SAY_REJECT, SAY_EXPIRE, SAY_FILL = 0, 1, 2, 3
+SAY_ACK, SAY_REJECT, SAY_EXPIRE, SAY_FILL, SAY_END = 0, 1, 2, 3, 4  # expire answers a request, end does not
 
 # --- why advance() returned ----------------------------------------------------------------------------------------
 DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
@@ -71,8 +71,8 @@ DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
     REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
     TOP_REST, TOP_REST_ASK, RESTING, RESTING_ASK,
     OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_LOTS, DEPTH_LOTS_ASK, SEEN_BID, SEEN_ASK,
-    SCALARS,
-) = range(48)  # fmt: skip
+    TOUCH_VERSION, SCALARS,
+) = range(49)  # fmt: skip
 EX_BOOK, LO_BOOK = EX_BEST, LO_BEST
 BEST, BACK, GAP, MID2, CROSSED, MOVED = 0, 2, 4, 5, 6, 7
 """A book's scalars stand at EX_BOOK + x and LO_BOOK + x; fields named ..._ASK follow their bid's.
@@ -84,14 +84,14 @@ message end. TOP_REST: highest key at which an order of ours rests, -1 = none; R
 
 LANE_DTYPE = np.dtype(
     [
-        ("position_lots", "<i8"), ("next_step_ns", "<i8"), ("next_id", "<i8"), ("steps", "<i8"),
-        ("fills", "<i8"), ("cash_tick_lots", "<i8"), ("filled_lots", "<i8"), ("ordered", "<i8"), ("live", "<i8"),
+        ("position_lots", "<i8"), ("next_id", "<i8"), ("steps", "<i8"),
+        ("fills", "<i8"), ("cash_tick_lots", "<i8"), ("filled_lots", "<i8"), ("ordered", "<i8"),
         # the lane's parameters, in the kernel's units
         ("interval_ns", "<i8"), ("token_ns", "<i8"), ("tail_age_ns", "<i8"), ("dwell_ns", "<i8"),
         ("min_lots", "<i8"), ("spread_delta", "<f8"), ("impact_cap_ratio", "<f8"), ("max_delta_ratio", "<f8"),
         ("half_spread_ticks", "<f8"), ("skew_ticks", "<f8"),
-        # what the last step saw and wanted; stirred: something happened to the lane since
-        ("want_bid", "<i8"), ("want_ask", "<i8"), ("stirred", "<i8"), ("last_live", "<i8"),
+        # the touch (TOUCH_VERSION) the last step saw; stirred: something happened to the lane since
+        ("seen_touch", "<i8"), ("stirred", "<i8"),
     ]
 )  # fmt: skip
 """One row per lane. cash_tick_lots = sum of -side * qty_lots * price_ticks, exact for linear contracts."""
@@ -101,26 +101,21 @@ SIDE_DTYPE = np.dtype([("tat_ns", "<i8"), ("last_request_ns", "<i8")])
 
 ORDER_DTYPE = np.dtype(
     [
-        ("id", "<i8"),
-        ("ex_leaves", "<i8"), ("ex_mid2", "<i8"), ("ex_sent_ns", "<i8"),
-        ("lo_state", "<i8"), ("lo_key", "<i8"), ("lo_asked", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
+        ("id", "<i8"), ("lo_state", "<i8"), ("lo_key", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
+        ("asked", "<i8"), ("asked_key", "<i8"), ("asked_lots", "<i8"), ("asked_mid2", "<i8"), ("asked_ns", "<i8"),
+        ("asked_leaves", "<i8"), ("ex_leaves", "<i8"), ("ex_mid2", "<i8"), ("ex_sent_ns", "<i8"),
     ]
 )  # fmt: skip
-"""lo_asked: the key of the last request, lo_key: of the last acknowledged one."""
+"""lo_: as last acknowledged or filled. asked_: the last request, of which an order has one under way at most;
+asked_leaves is what the strategy knew to be left when it asked. ex_: as it stands at the exchange."""
 
-REQUEST_DTYPE = np.dtype(
-    [
-        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("key", "<i8"), ("lots", "<i8"),
-        ("leaves_then", "<i8"), ("mid2", "<i8"), ("sent_ns", "<i8"), ("reason", "<i8"),
-    ]
-)  # fmt: skip
 RESPONSE_DTYPE = np.dtype(
     [
-        ("at_ns", "<i8"), ("order", "<i8"), ("what", "<i8"), ("request", "<i8"), ("key", "<i8"), ("lots", "<i8"),
-        ("leaves", "<i8"), ("mid2", "<i8"), ("fill_mid2", "<i8"), ("exch_ts_ns", "<i8"), ("sent_ns", "<i8"),
-        ("reason", "<i8"), ("over", "<i8"),
+        ("at_ns", "<i8"), ("exch_ts_ns", "<i8"), ("order", "<i4"), ("what", "<i2"), ("reason", "<i2"), ("key", "<i4"),
+        ("over", "<i4"), ("lots", "<i8"), ("mid2", "<i8"), ("fill_mid2", "<i8"), ("sent_ns", "<i8"),
     ]
 )  # fmt: skip
+assert RESPONSE_DTYPE.itemsize == 64  # a cache line
 
 RECORD_DTYPE = np.dtype(
     [
@@ -176,7 +171,8 @@ class State(NamedTuple):
     left: Array  # int64[K]: what the event at hand still has for the lane
     orders: Array  # ORDER_DTYPE[N]
     lanes: Array  # LANE_DTYPE[K]
+    next_step_ns: Array  # int64[K]
     sides: Array  # SIDE_DTYPE[2 K]
     blocks: Array  # int64[K, 2, len(BLOCK_NAMES)] counted since they were last read
-    requests: Array  # REQUEST_DTYPE ring, length a power of two
+    requests: Array  # int32 ring of order indices, length a power of two; they arrive at asked_ns + entry_ns
     responses: Array  # RESPONSE_DTYPE ring, length a power of two
