@@ -12,7 +12,7 @@ from engine.report.chart_data import prepare
 from engine.report.charts import draw_svg
 from engine.report.record import RunRecord
 from engine.report.table import Markdown, escape, markdown_table, wrap
-from engine.report.view import build_view
+from engine.report.view import View, build_view
 
 REPORT, SUMMARY = "SOAK_RESULTS.md", "summary.txt"
 TEMPLATES = CHECKOUT / "templates"
@@ -30,13 +30,17 @@ def render(documents: Mapping[str, Any], templates: Path = TEMPLATES) -> dict[st
     """
     record = RunRecord.from_documents(documents)
     view = build_view(record)
-    environment = _environment(templates)
-    markdown = environment.get_template(f"{REPORT}.j2").render(v=view)
     result = {
-        REPORT: (_BLANK_LINES.sub("\n\n", markdown).strip() + "\n").encode(),
+        REPORT: render_markdown(view, templates).encode(),
         SUMMARY: ("\n".join(view.summary) + "\n").encode(),
     }
     return result | {f"charts/{name}.svg": svg for name, svg in draw_svg(prepare(record)).items()}
+
+
+def render_markdown(view: View, templates: Path = TEMPLATES) -> str:
+    """SOAK_RESULTS.md: the template's layout, one blank line at most between blocks."""
+    text = _environment(templates).get_template(f"{REPORT}.j2").render(v=view)
+    return _BLANK_LINES.sub("\n\n", text).strip() + "\n"
 
 
 def _environment(templates: Path) -> Any:

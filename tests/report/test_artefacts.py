@@ -115,13 +115,13 @@ def test_the_index_lists_nights_newest_first(
 ) -> None:
     publish(night(nodata, 18), tmp_path)
     publish(night(records["interrupted"], 20), tmp_path)
-    publish(night(normal, 19), tmp_path)
+    publish(night(nodata, 19), tmp_path)
     (tmp_path / "2026-11-17" / "20261117T020000-X-broken").mkdir(parents=True)
     publish(night(normal, 21), tmp_path)
     lines = (tmp_path / "index.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == [f"2026-11-{day}" for day in (21, 20, 19, 18, 17)]
-    assert [row[2] for row in rows] == ["WARN", "WARN (partial)", "WARN", "NODATA", "unreadable"]
+    assert [row[2] for row in rows] == ["WARN", "WARN (partial)", "NODATA", "NODATA", "unreadable"]
     assert rows[0][3:5] == ["3.35", "[2.93, 3.77]"]
     assert rows[3][3:5] == ["no data", "-"]
     for number, row in enumerate(rows[:4], start=1):
@@ -183,7 +183,7 @@ spec.loader.exec_module(runs)
 from engine.errors import StorageError
 from engine.report.artefacts import publish
 from dataclasses import replace
-record = replace(runs.normal_record(), run_id=sys.argv[3])
+record = replace(runs.nodata_record(), run_id=sys.argv[3])
 from engine.report.charts import draw_svg  # imported before the quota, as matplotlib keeps a cache
 import matplotlib.figure
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))

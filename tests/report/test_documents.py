@@ -13,6 +13,8 @@ import pytest
 
 from engine.report.artefacts import build_artefacts, render_again, write_artefacts
 from engine.report.record import RunRecord
+from engine.report.render import render_markdown
+from engine.report.view import build_view
 
 GOLDEN = Path(__file__).parent / "golden"
 KINDS = ("normal", "nodata", "interrupted")
@@ -120,7 +122,7 @@ def test_no_data_is_never_written_as_a_number(artefacts: dict[str, dict[str, byt
 
 def test_hostile_text_stays_text(normal: RunRecord) -> None:
     plan = {**normal.plan, "venue": "a|b\n# x <script>alert(1)</script> [l](http://h) `c` *b*"}
-    text = build_artefacts(replace(normal, plan=plan))["SOAK_RESULTS.md"].decode()
+    text = render_markdown(build_view(replace(normal, plan=plan).completed()))
     assert "\\<script>" in text
     assert not re.search(r"(?<!\\)<script", text)
     assert "](http" not in text.replace("\\](http", "")

@@ -20,7 +20,9 @@ from engine.report.chart_data import parameters_by_iteration
 from engine.report.commands import again, next_step
 from engine.report.control import compare
 from engine.report.record import RunRecord
+from engine.report.render import render_markdown
 from engine.report.series import FILL_POINTS, LINE_POINTS, thin_series
+from engine.report.view import build_view
 from engine.tuning.autotune import TuneState, decide
 from engine.tuning.bands import load_gates
 from engine.tuning.gate import judge
@@ -30,9 +32,15 @@ CONFIG = Path(__file__).parents[2] / "config"
 
 
 def report_of(record: RunRecord) -> str:
-    """The Markdown with its wrapped lines joined again."""
-    files = build_artefacts(record)
-    text = files["SOAK_RESULTS.md"].decode()
+    """The Markdown with its wrapped lines joined again; without drawing the charts."""
+    return joined(render_markdown(build_view(record.completed())))
+
+
+def report_with_charts(record: RunRecord) -> str:
+    return joined(build_artefacts(record)["SOAK_RESULTS.md"].decode())
+
+
+def joined(text: str) -> str:
     for line in text.splitlines():
         assert not line.startswith("|") or len(line) <= 80
     return re.sub(r"(?<=\w)\n(?:> | +)?(?=\w)", " ", text)
@@ -49,7 +57,7 @@ def cut(record: RunRecord, windows: int) -> RunRecord:
 
 
 def test_one_window_and_one_iteration(normal: RunRecord) -> None:
-    text = report_of(cut(normal, 1))
+    text = report_with_charts(cut(normal, 1))
     assert "1 window of 300 s: 1 at or above 3 bps, 0 below" in text
     assert "over 1 paired window; too few for an interval" in text
     assert "No iteration was completed before the last one" in text
@@ -58,7 +66,7 @@ def test_one_window_and_one_iteration(normal: RunRecord) -> None:
 def test_interrupted_before_the_first_window(normal: RunRecord) -> None:
     record = replace(cut(normal, 0), interrupted=True, series={})
     edge = dict(record.edge) | {"totals": dict.fromkeys(METRICS, None) | {"n": {}, "null_reasons": {}}}
-    text = report_of(replace(record, edge=edge))
+    text = report_with_charts(replace(record, edge=edge))
     assert "interrupted after 0 windows in 0 of 6 iterations" in text
     assert "no window completed" in text
     assert "No window was completed." in text
@@ -70,7 +78,7 @@ def test_without_series_control_decisions_or_inputs(normal: RunRecord) -> None:
     record = replace(
         normal, edge=edge, decisions=(), series={}, inputs={}, data_quality={}, params_final=normal.params_start
     )
-    text = report_of(record)
+    text = report_with_charts(record)
     assert "no control lane" in text
     assert "| Gaps in the data                     |  no data |" in text
     assert "price.svg" not in text
@@ -81,7 +89,7 @@ def test_null_kpis_in_some_windows_and_in_the_totals(normal: RunRecord) -> None:
     edge = copy.deepcopy(dict(normal.edge))
     for name in (*COMPONENTS, "net_bps", "adverse_bps", "coverage_pct", "p95_latency_ms"):
         edge["totals"][name] = None
-    text = report_of(replace(normal, edge=edge))
+    text = report_with_charts(replace(normal, edge=edge))
     assert "no data of 180 min observed" in text
     assert "waterfall.svg" not in text
     assert "windows.svg" in text
@@ -104,7 +112,7 @@ def test_a_losing_run_and_small_money(normal: RunRecord) -> None:
     edge["pnl_currency"] = "BTC"
     gate = copy.deepcopy(dict(normal.gate))
     gate["checks"][0] |= {"observed": edge["totals"]["net_bps"], "limit": 2.5, "label": "FAIL"}
-    text = report_of(replace(normal, edge=edge, gate=gate | {"verdict": "FAIL"}))
+    text = report_with_charts(replace(normal, edge=edge, gate=gate | {"verdict": "FAIL"}))
     assert "-0.0002737" in text
     assert re.search(r"\| residual +\| +< 1e-9 \|", text)
 
