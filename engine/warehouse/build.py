@@ -123,11 +123,15 @@ def build(wh: Warehouse, run_id: str, *, seconds: int | None = None) -> Built:
 
 def _value(wh: Warehouse, run: Run) -> None:
     """core_value: price -> value of one lot, once per distinct price."""
-    prices = _distinct(
-        wh,
-        "SELECT price FROM core_fill UNION SELECT quote_mid FROM core_fill_mid "
-        "UNION SELECT fill_mid FROM core_fill_mid UNION SELECT mid FROM core_markout UNION SELECT mid FROM core_edge UNION SELECT mid FROM core_funding",
+    columns = (
+        "SELECT price FROM core_fill",
+        "SELECT quote_mid FROM core_fill_mid",
+        "SELECT fill_mid FROM core_fill_mid",
+        "SELECT mid FROM core_markout",
+        "SELECT mid FROM core_edge",
+        "SELECT mid FROM core_funding",
     )
+    prices = _distinct(wh, " UNION ".join(columns))
     _create(wh, "core_value", "price", prices, "v", [run.instrument.value_units(price) for price in prices])
 
 

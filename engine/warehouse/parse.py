@@ -25,7 +25,7 @@ import pyarrow.json as pa_json
 
 from engine.errors import ConfigError, JournalError
 from engine.instrument import Instrument
-from engine.warehouse.fields import DECIMAL_PLACES, FAST_SCHEMA, JOURNAL_VERSION, KINDS, SLOW_SCHEMA
+from engine.warehouse.fields import DECIMAL_PLACES, DECIMAL_TYPE, FAST_SCHEMA, JOURNAL_VERSION, KINDS, SLOW_SCHEMA
 
 _DECIMAL_TEXT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\Z")
 _DECIMAL_LIMIT = Decimal(10) ** (38 - DECIMAL_PLACES)
@@ -94,6 +94,11 @@ def _read_fast(data: bytes, count: int) -> pa.Table | None:
         if pa.types.is_floating(column.type) and pc.all(pc.is_finite(column)).as_py() is False:
             return None
     known = table.select(FAST_SCHEMA.names)
+    for column in known.columns:
+        if column.type == DECIMAL_TYPE and column.null_count < count:
+            ends = pc.min_max(column).as_py()
+            if max(-ends["min"], ends["max"]) >= _DECIMAL_LIMIT:
+                return None
     at = known.schema.get_field_index("order_id")
     return known.set_column(at, "order_id", known["order_id"].cast(pa.string()))
 

@@ -73,7 +73,9 @@ def load_run(wh: Warehouse, run_id: str) -> Run:
         JournalError: the run is unknown, has no run_start, or holds records of two symbols.
     """
     seen = wh.execute(
-        "SELECT count(*), min(symbol), max(symbol), max(ts_ns) FROM raw_record WHERE run_id = ?", [run_id]
+        "SELECT count(*), min(symbol), max(symbol), max(ts_ns), count(*) FILTER (type = 'fill') "
+        "FROM raw_record WHERE run_id = ?",
+        [run_id],
     )[0]
     if not seen[0]:
         raise JournalError("is not in the warehouse", where=f"run {run_id}", remedy="ingest its journal first")
@@ -102,7 +104,8 @@ def load_run(wh: Warehouse, run_id: str) -> Run:
         instrument=instrument_from(json.loads(instrument), symbol),
         lanes=tuple(sorted(named.items())),
         start_ns=start_ns,
-        end_ns=max(seen[3], start_ns),
+        # A fill needs a window to stand in, be it a nanosecond long.
+        end_ns=max(seen[3], start_ns + (1 if seen[4] else 0)),
         position_start=position or Decimal(0),
         position_cap=cap if cap else None,
         window_seconds=window_seconds or DEFAULT_WINDOW_SECONDS,

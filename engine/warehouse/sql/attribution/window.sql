@@ -2,7 +2,7 @@
 -- Unit: units of 1e-12 of the PnL currency; lots
 -- Formula: sums over the window's points; inventory includes funding
 -- Grain: lane, window
--- Inputs: core_segment, core_fill_value, core_window, core_lane
+-- Inputs: core_segment, core_fill_value
 -- NULL: gross, slippage, inventory in a run without mids; fees where the fee of a fill is unknown
 WITH traded AS (
     SELECT

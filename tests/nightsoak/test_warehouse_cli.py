@@ -1,0 +1,130 @@
+"""nightsoak ingest, kpis and windows, as a user calls them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nightsoak.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "warehouse" / "golden"
+RUN_ID = "20261120T020000-BTCUSDT-901d"
+
+
+@pytest.fixture
+def nightsoak(tmp_path, capsys):
+    """Calls a command on a warehouse of the test's own: (exit code, stdout, stderr)."""
+
+    def call(*args: str) -> tuple[int, str, str]:
+        code = main([*args, "--db", str(tmp_path / "w.duckdb")])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Path(shutil.copy(GOLDEN / "journal_v1.jsonl", tmp_path / f"{RUN_ID}.0.jsonl"))
+
+
+def test_ingest_prints_that_every_line_is_accounted_for(nightsoak, journal):
+    with journal.open("ab") as stream:
+        stream.write(b"junk\n" + b'{"torn')
+    code, out, err = nightsoak("ingest", str(journal))
+    assert code == 0
+    assert out.splitlines() == [
+        "1 files, 597 new lines",
+        "595 accepted + 0 duplicates + 1 in quarantine + 1 torn = 597",
+    ]
+    assert "raw_quarantine" in err
+    code, out, _ = nightsoak("ingest", str(journal), "--json")
+    assert json.loads(out) == {"files": 1, "lines": 1, "accepted": 0, "duplicates": 0, "quarantined": 0, "torn": 1}
+
+
+@pytest.mark.parametrize("ref", [RUN_ID, "latest", "journal"])
+def test_kpis_of_a_run_by_id_by_journal_or_the_latest(nightsoak, journal, ref):
+    nightsoak("ingest", str(journal))
+    code, out, _ = nightsoak("kpis", str(journal) if ref == "journal" else ref, "--json")
+    assert code == 0
+    assert json.loads(out) == json.loads((GOLDEN / "edge_v1.json").read_text())
+
+
+def test_kpis_for_a_reader(nightsoak, journal):
+    nightsoak("ingest", str(journal))
+    code, out, err = nightsoak("kpis", "latest")
+    assert code == 0
+    totals = json.loads((GOLDEN / "edge_v1.json").read_text())["totals"]
+    assert out.splitlines()[0] == f"{RUN_ID} BTCUSDT, lane 0"
+    assert f"{totals['net_bps']:.6g} bps" in out
+    assert "blocked: min_interval" in out
+    assert "hint: nightsoak windows" in err
+
+
+def test_windows_as_csv_hold_full_precision_and_nothing_else(nightsoak, journal):
+    nightsoak("ingest", str(journal))
+    code, out, err = nightsoak("windows", "latest", "--seconds", "60", "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    windows = json.loads((GOLDEN / "edge_v1.json").read_text())["windows"]
+    assert (code, err) == (0, "")
+    assert [row["window"] for row in rows] == ["0", "1", "2", "3"]
+    for row, window in zip(rows, windows, strict=True):
+        for name, text in row.items():
+            assert (None if text == "" else float(text)) == window[name], name
+
+
+def test_windows_for_a_reader(nightsoak, journal):
+    nightsoak("ingest", str(journal))
+    code, out, _ = nightsoak("windows", "latest", "--seconds", "120")
+    assert code == 0
+    assert len(out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("ingest", "nowhere.jsonl"), 2, "nowhere.jsonl"),
+        (("kpis", "latest"), 2, "run latest"),
+        (("kpis", "nobody"), 2, "run nobody"),
+        (("windows", RUN_ID, "--seconds", "0"), 2, "windows of 0 seconds"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(nightsoak, journal, args, code, message):
+    if args[0] == "windows":
+        nightsoak("ingest", str(journal))
+    found, out, err = nightsoak(*args)
+    assert (found, out) == (code, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_locked_warehouse_is_exit_3(nightsoak, journal, tmp_path):
+    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "w.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            code, _, err = nightsoak("ingest", str(journal))
+        finally:
+            holder.communicate("\n")
+    assert code == 3
+    assert f"pid {holder.pid}" in err
+
+
+def test_help_of_the_group_imports_nothing_heavy():
+    script = "import sys; from nightsoak.__main__ import build_parser; build_parser(); print(sorted(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert not {"duckdb", "pyarrow", "pandas", "numpy"} & set(json.loads(out.replace("'", '"')))
