@@ -102,7 +102,7 @@ def kernel_config(tape: Tape, profile: Profile, settings: ReplaySettings) -> Con
     """The kernel's constants for `tape`: the profile's, with what `settings` overrides."""
     meta = tape.meta
     config = profile.kernel_config(meta.instrument(), meta.price_low_ticks + meta.price_high_ticks)
-    changes: dict[str, Any] = {"full_fill": int(settings.full_fill)}
+    changes: dict[str, Any] = {"full_fill": int(settings.full_fill), "arrival": int(meta.order == "arrival")}
     if settings.queue is not None:
         changes["queue"], changes["power"] = parse_queue(settings.queue)
     for name, value in (("entry_ns", settings.entry_latency_ms), ("response_ns", settings.response_latency_ms)):
@@ -155,7 +155,7 @@ def _pass(
         config, lanes, (meta.price_low_ticks, meta.price_high_ticks + 1), start,
         slots=slots_needed(config, lanes), trace_steps=steps,
     )  # fmt: skip
-    records = session.advance(tape.columns, end, tape.exch_order)
+    records = session.advance(tape.columns, end, None if config.arrival else tape.exch_order)
     value = Valuer(meta.instrument())
     fee_rate = Fraction(profile.maker_fee_rate)
     mid2, _, _ = session.touch()

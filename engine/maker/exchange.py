@@ -18,8 +18,10 @@ from engine.maker.queue import after_depth, fillable_lots
 from engine.maker.state import (
     ASK_CANCEL,
     ASK_NEW,
+    EARLIEST,
     EX_BEST,
     EX_BOOK,
+    EX_CLOCK,
     EX_GAP,
     EX_MID2,
     EX_MOVED,
@@ -108,7 +110,7 @@ def answer(
     s, ring = st.scalars, st.responses
     r = ring[(s[RES_HEAD] + s[RES_COUNT]) & (ring.shape[0] - 1)]
     s[RES_COUNT] += 1
-    r["at_ns"] = ts_ns + cfg.response_ns
+    r["at_ns"] = max(ts_ns + cfg.response_ns, s[EARLIEST])
     r["exch_ts_ns"] = ts_ns
     r["order"] = order
     r["what"] = what
@@ -193,11 +195,65 @@ def end_all(st: State, cfg: Config, ts_ns: int) -> None:
 
 
 @inlined
+def take_request(st: State, cfg: Config) -> None:
+    """The oldest request arrives: accept, refuse or end the order, and send the answer."""
+    s = st.scalars
+    i = s[REQ_HEAD]
+    order = st.requests[i]
+    s[REQ_HEAD] = (i + 1) & (st.requests.shape[0] - 1)
+    s[REQ_COUNT] -= 1
+    o = st.orders[order]
+    what, key, lots = o["asked"], o["asked_key"], o["asked_lots"]
+    now = o["asked_ns"] + cfg.entry_ns
+    width = s[WIDTH]
+    side = (order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))) & 1
+    standing = st.ex_key[order]
+    would_cross = s[EX_BEST + 1 - side] + key >= width - 1 and s[EX_BEST + 1 - side] >= 0
+    say, reason, over = SAY_ACK, 0, 0
+    if what == ASK_NEW:
+        if s[EX_GAP]:
+            say, reason, over = SAY_EXPIRE, REASON_GAP, 1
+        elif would_cross:
+            say, reason, over = SAY_EXPIRE, REASON_POST_ONLY, 1
+        else:
+            o["ex_leaves"] = lots
+            o["ex_mid2"] = o["asked_mid2"]
+            o["ex_sent_ns"] = o["asked_ns"]
+            st.front[order] = float(st.ex_book[side * width + key])
+            st.traded[order] = 0.0
+            rest(st, order, side, key)
+    elif standing == NOWHERE:
+        say, reason = SAY_REJECT, REASON_GONE
+    elif what == ASK_CANCEL:
+        unrest(st, order, side)
+        over = 1
+    else:
+        lots -= o["asked_leaves"] - o["ex_leaves"]  # what was filled meanwhile
+        if would_cross or lots <= 0:
+            unrest(st, order, side)
+            say, reason, over = SAY_EXPIRE, REASON_POST_ONLY if would_cross else REASON_GONE, 1
+        else:
+            if key != standing or lots > o["ex_leaves"]:  # priority is lost; kept by shrinking or refreshing
+                st.front[order] = float(st.ex_book[side * width + key])
+                st.traded[order] = 0.0
+            if key != standing:
+                unrest(st, order, side)
+                rest(st, order, side, key)
+            o["ex_leaves"] = lots
+            o["ex_mid2"] = o["asked_mid2"]
+            o["ex_sent_ns"] = o["asked_ns"]
+    answer(st, cfg, order, say, reason, now, key, lots, o["asked_mid2"], o["asked_ns"], over)
+
+
+@inlined
 def take_events(
-    st: State, cfg: Config, exch_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array, qty_lots: Array,
-    exch_order: Array, count: int, until_ns: int,
+    st: State, cfg: Config, exch_ts_ns: Array, local_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array,
+    qty_lots: Array, exch_order: Array, count: int, until_ns: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Exchange events with time <= `until_ns`, stopping early where a response to them comes back sooner.
+
+    In order of receipt an event acts when it arrives, at the latest exchange time met so far; requests that
+    reached the exchange before that time go first.
 
     Returns (0 or RING_FULL, the time up to which the exchange has really advanced).
     """
@@ -210,7 +266,20 @@ def take_events(
     while i < count:
         e = exch_order[i] if permuted else i
         ts = exch_ts_ns[e]
-        if ts > until_ns:
+        if cfg.arrival:
+            if local_ts_ns[e] > until_ns:
+                break
+            s[EARLIEST] = local_ts_ns[e]
+            ts = max(ts, s[EX_CLOCK])
+            s[EX_CLOCK] = ts
+            while s[REQ_COUNT] and st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns < ts:
+                if st.responses.shape[0] - s[RES_COUNT] < 2:
+                    s[EX_PTR] = i
+                    return RING_FULL, ts
+                take_request(st, cfg)
+                if st.responses[s[RES_HEAD]]["at_ns"] < until_ns:
+                    until_ns = st.responses[s[RES_HEAD]]["at_ns"]
+        elif ts > until_ns:
             break
         flag = flags[e]
         side = 1 - (flag & _BUY)
@@ -260,54 +329,3 @@ def take_events(
         i += 1
     s[EX_PTR] = i
     return 0, until_ns
-
-
-@inlined
-def take_request(st: State, cfg: Config) -> None:
-    """The oldest request arrives: accept, refuse or end the order, and send the answer."""
-    s = st.scalars
-    i = s[REQ_HEAD]
-    order = st.requests[i]
-    s[REQ_HEAD] = (i + 1) & (st.requests.shape[0] - 1)
-    s[REQ_COUNT] -= 1
-    o = st.orders[order]
-    what, key, lots = o["asked"], o["asked_key"], o["asked_lots"]
-    now = o["asked_ns"] + cfg.entry_ns
-    width = s[WIDTH]
-    side = (order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))) & 1
-    standing = st.ex_key[order]
-    would_cross = s[EX_BEST + 1 - side] + key >= width - 1 and s[EX_BEST + 1 - side] >= 0
-    say, reason, over = SAY_ACK, 0, 0
-    if what == ASK_NEW:
-        if s[EX_GAP]:
-            say, reason, over = SAY_EXPIRE, REASON_GAP, 1
-        elif would_cross:
-            say, reason, over = SAY_EXPIRE, REASON_POST_ONLY, 1
-        else:
-            o["ex_leaves"] = lots
-            o["ex_mid2"] = o["asked_mid2"]
-            o["ex_sent_ns"] = o["asked_ns"]
-            st.front[order] = float(st.ex_book[side * width + key])
-            st.traded[order] = 0.0
-            rest(st, order, side, key)
-    elif standing == NOWHERE:
-        say, reason = SAY_REJECT, REASON_GONE
-    elif what == ASK_CANCEL:
-        unrest(st, order, side)
-        over = 1
-    else:
-        lots -= o["asked_leaves"] - o["ex_leaves"]  # what was filled meanwhile
-        if would_cross or lots <= 0:
-            unrest(st, order, side)
-            say, reason, over = SAY_EXPIRE, REASON_POST_ONLY if would_cross else REASON_GONE, 1
-        else:
-            if key != standing or lots > o["ex_leaves"]:  # priority is lost; kept by shrinking or refreshing
-                st.front[order] = float(st.ex_book[side * width + key])
-                st.traded[order] = 0.0
-            if key != standing:
-                unrest(st, order, side)
-                rest(st, order, side, key)
-            o["ex_leaves"] = lots
-            o["ex_mid2"] = o["asked_mid2"]
-            o["ex_sent_ns"] = o["asked_ns"]
-    answer(st, cfg, order, say, reason, now, key, lots, o["asked_mid2"], o["asked_ns"], over)

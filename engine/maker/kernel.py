@@ -60,12 +60,12 @@ def advance(
         if st.requests.shape[0] - s[REQ_COUNT] < orders + 1:
             return RING_FULL
         moment = min(end, s[NEXT_STEP])
-        if s[REQ_COUNT]:
+        if s[REQ_COUNT] and not cfg.arrival:
             moment = min(moment, st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns)
         if s[RES_COUNT]:
             moment = min(moment, st.responses[s[RES_HEAD]]["at_ns"])
         full, moment = take_events(
-            st, cfg, exch_ts_ns, kind, flags, price_ticks, qty_lots, exch_order, count, moment
+            st, cfg, exch_ts_ns, local_ts_ns, kind, flags, price_ticks, qty_lots, exch_order, count, moment
         )  # fmt: skip
         if full:
             return RING_FULL
@@ -77,7 +77,11 @@ def advance(
                 return RECORDS_FULL
             hear_response(st, out)
             busy = True
-        while s[REQ_COUNT] and st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns <= moment:
+        while (
+            not cfg.arrival
+            and s[REQ_COUNT]
+            and st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns <= moment
+        ):
             if st.responses.shape[0] - s[RES_COUNT] < 2:
                 return RING_FULL
             take_request(st, cfg)

@@ -71,15 +71,17 @@ DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
     REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
     TOP_REST, TOP_REST_ASK, RESTING, RESTING_ASK,
     OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_LOTS, DEPTH_LOTS_ASK, SEEN_BID, SEEN_ASK,
-    TOUCH_VERSION, SCALARS,
-) = range(49)  # fmt: skip
+    TOUCH_VERSION, EX_CLOCK, EARLIEST, SCALARS,
+) = range(51)  # fmt: skip
 EX_BOOK, LO_BOOK = EX_BEST, LO_BEST
 BEST, BACK, GAP, MID2, CROSSED, MOVED = 0, 2, 4, 5, 6, 7
 """A book's scalars stand at EX_BOOK + x and LO_BOOK + x; fields named ..._ASK follow their bid's.
 
 BEST: key of the best level, -1 = none. BACK: the highest key from which this side has stepped back because the
 other side crossed it, -1 = none since the book was last uncrossed. MOVED: a best has changed since the last
-message end. TOP_REST: highest key at which an order of ours rests, -1 = none; RESTING: how many rest.
+message end. EX_CLOCK: in order of receipt, the latest exchange time met; EARLIEST: when an answer can come home
+at the soonest, as nothing is known of an event before it arrived.
+TOP_REST: highest key at which an order of ours rests, -1 = none; RESTING: how many rest.
 """
 
 LANE_DTYPE = np.dtype(
@@ -135,7 +137,7 @@ class Config(NamedTuple):
     rule: int  # RULE_SYMMETRIC or RULE_S1
     queue: int  # QUEUE_RISK, QUEUE_POWER or QUEUE_OPTIMISTIC
     power: int  # n of the power queue
-    full_fill: int  # 1: a touched order fills whole (the peer's mode); 0: partial fills
+    full_fill: int  # 1: a touched order fills whole; 0: partial fills
     entry_ns: int
     response_ns: int
     order_lots: int
@@ -149,6 +151,7 @@ class Config(NamedTuple):
     skew_bps_at_cap: float
     requote_threshold_bps: float
     depth_band_bps: float
+    arrival: int = 0  # 1: the exchange's book follows the order of receipt (our own recordings); 0: exchange time
 
 
 RULE_SYMMETRIC, RULE_S1 = 0, 1
