@@ -32,7 +32,7 @@ class RunRecord:
     """One run. Every field holds JSON values only (numpy scalars are turned into Python's on the way in).
 
     plan          mode, venue, symbol, profile, hours, iterations, window_seconds, auto_tune, seed, latency_modelled,
-                  quote_currency, command (the arguments after `nightsoak`, without machine paths),
+                  quote_currency, params_source, command (the arguments after `nightsoak`, without machine paths),
                   tape: {name (as given to --tape, no machine path), generated ({seed, ...} or null), count, ...}
                   or null for a live feed
     edge          EDGE_REPORT.json as docs/design.md has it
@@ -40,7 +40,8 @@ class RunRecord:
     decisions     engine.tuning.autotune.Decision.to_json() after each iteration but the last, in order
     series        engine.warehouse.series.chart_series: marks {ts_ns, mid}, fills {ts_ns, price, side}, position
                   {ts_ns, qty}; `completed` thins it and drops other columns
-    data_quality  {gaps: [{ts_ns, reason}], crossed_message_ends, ingest: {name: count}, ...}
+    data_quality  {gaps: [{ts_ns, reason}], crossed_message_ends, ingest: {name: count}, overrides_refused:
+                  [{ts_ns, reason}], notes: [sentence]}
     inputs        {name: sha256} of tape columns, profile, configuration
     control       engine.report.control.compare(edge); filled in by `completed` where null
     kpi_intervals engine.report.intervals.kpi_intervals(edge); filled in by `completed` where null

@@ -168,7 +168,11 @@ def quality(record: RunRecord) -> tuple[Table, tuple[str, ...], Table | None]:
         rows.append((f"Ingest: {name}", _known(value)))
     latency = totals["p95_latency_ms"]
     rows.append(("p95 latency of the feed", NO_DATA if latency is None else f"{number(latency, 1)} ms"))
-    notes = []
+    notes = [str(note) for note in data.get("notes") or ()]
+    notes += [
+        f"Overrides refused at {utc(refused['ts_ns'], '%H:%M:%S')} UTC: {refused['reason']}."
+        for refused in data.get("overrides_refused") or ()
+    ]
     if record.plan.get("latency_modelled"):
         notes.append("Latency is modelled, not measured: the tape is generated.")
     missing = totals.get("null_reasons") or {}
@@ -194,7 +198,10 @@ def _known(value: Any) -> str:
 
 def provenance(record: RunRecord) -> Table:
     plan, tape = record.plan, record.plan.get("tape") or {}
-    rows = [("Run", record.run_id), ("Profile", str(plan["profile"])), ("Seed", _known(plan.get("seed")))]
+    rows = [("Run", record.run_id), ("Profile", str(plan["profile"]))]
+    for label, key in (("Starting parameters", "params_source"), ("Seed", "seed")):
+        if plan.get(key) is not None:
+            rows.append((label, str(plan[key])))
     if tape:
         rows.append(("Tape", f"{tape.get('name', NO_DATA)} ({'generated' if tape.get('generated') else 'recorded'})"))
     return Table(("What", "Which"), "ll", tuple(rows))

@@ -296,6 +296,8 @@ def normal_record() -> RunRecord:
             "window_seconds": WINDOW_S,
             "auto_tune": True,
             "seed": 7,
+            "params_source": "config/profiles/market_maker_S1.json",
+            "quote_currency": "USDT",
             "latency_modelled": True,
             "command": ["soak", "--hours", "3", "--iterations", "6", "--auto-tune"],
             "tape": {"name": "generated-s1-7", "generated": {"seed": 7}, "count": 2_512_331},
@@ -309,6 +311,8 @@ def normal_record() -> RunRecord:
         data_quality={
             "gaps": [{"ts_ns": START_NS + 4000 * NS, "reason": "sequence"}],
             "crossed_message_ends": 0,
+            "overrides_refused": [{"ts_ns": START_NS + 5000 * NS, "reason": "unknown parameter 'min_interval'"}],
+            "notes": ["The tape has 1 gap; nothing is quoted across it."],
             "ingest": {"accepted": 81_022, "duplicates": 0, "quarantined": 0, "torn": 0},
         },
         inputs={"tape/price_ticks.npy": "3f" * 32, "config/profiles/market_maker_S1.json": "a9" * 32},
