@@ -23,6 +23,7 @@ from engine.warehouse.fields import DECIMAL_TYPE
 from engine.warehouse.parse import instrument_from
 
 DEFAULT_WINDOW_SECONDS = 300
+MOST_WINDOWS = 100_000
 _EVER = -(1 << 63)
 
 
@@ -145,8 +146,18 @@ def journalled_windows(wh: Warehouse, run: Run) -> list[Window]:
 
 
 def cut_windows(run: Run, seconds: int) -> list[Window]:
-    """Windows of `seconds`, the last one short, with nothing known of the book."""
+    """Windows of `seconds`, the last one short, with nothing known of the book.
+
+    Raises:
+        JournalError: there would be more than MOST_WINDOWS.
+    """
     step = seconds * 10**9
+    if (run.end_ns - run.start_ns) // step >= MOST_WINDOWS:
+        raise JournalError(
+            f"spans more than {MOST_WINDOWS} windows of {seconds} s",
+            where=f"run {run.run_id}",
+            remedy="cut longer windows; if the run was short, its times are wrong (ts_ns is UTC in ns)",
+        )
     edges = [*range(run.start_ns, run.end_ns, step), run.end_ns]
     return [Window(number, 0, start, end, None) for number, (start, end) in enumerate(pairwise(edges))]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +166,8 @@ BAD = {
     '"instrument":{"tick":"0","lot":"1","contract":"linear"}}': "instrument.tick must be a number above 0",
     '{"v":1,"type":"run_start","run_id":"R","seq":1,"ts_ns":5,"symbol":"S","lane":0,'
     '"instrument":{"tick":"1","lot":"1","contract":"quanto"}}': "neither linear nor inverse",
+    '{"v":1,"type":"run_start","run_id":"R","seq":1,"ts_ns":5,"symbol":"S","lane":0,"window_seconds":0,'
+    '"instrument":{"tick":"1","lot":"1","contract":"linear"}}': "window_seconds is not above 0",
     "[" * 5000: "not a record: nested too deep",
 }
 
@@ -267,7 +270,7 @@ def test_a_folder_stands_for_its_journals_and_an_empty_file_for_nothing(run, ope
         result = ingest(wh, [tmp_path / "journals"])
         assert (result.files, result.accepted) == (2, len(lines))
         order = [path for (path,) in wh.execute("SELECT path FROM raw_file ORDER BY file_id")]
-    assert [path.rsplit("/", 1)[-1] for path in order] == ["run.9.jsonl", "run.10.jsonl"]
+    assert [Path(path).name for path in order] == ["run.9.jsonl", "run.10.jsonl"]
 
 
 def test_a_missing_file_is_named(open_warehouse, tmp_path):

@@ -273,6 +273,7 @@ def test_windows_of_a_run_that_was_killed(new_journal, report_of):
     [
         (lambda j: j.records.pop(0), "has no run_start"),
         (lambda j: j.records[1].update(symbol="ETHUSDT"), "holds records of BTCUSDT and ETHUSDT"),
+        (lambda j: j.records[0].update(ts_ns=1), "spans more than 100000 windows of 300 s"),
         (lambda j: j.fill(2, "buy", "0.0105", "60000.0"), "quantity 0.0105 is not a whole number of lots of 0.001"),
     ],
 )

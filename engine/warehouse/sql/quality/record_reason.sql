@@ -21,6 +21,7 @@ FROM (
             WHEN symbol IS NULL OR symbol = '' THEN 'symbol is missing'
             WHEN lane IS NULL OR lane < 0 THEN 'lane is missing or negative'
             WHEN type = 'run_start' AND instrument IS NULL THEN 'run_start without an instrument'
+            WHEN type = 'run_start' AND window_seconds <= 0 THEN 'run_start window_seconds is not above 0'
             WHEN type = 'mark' AND (mid IS NULL OR mid <= 0) THEN 'mark without a mid above 0'
             WHEN type = 'funding' AND amount IS NULL THEN 'funding without amount'
             WHEN type = 'params' AND params IS NULL THEN 'params without parameters'
