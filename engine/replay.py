@@ -30,6 +30,7 @@ _THREADS = 2
 _LANES_PER_THREAD = 8
 _SYMMETRIC = ("half_spread_ticks", "skew_ticks")
 _MS = 1_000_000
+_EVENTS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,20 @@ def replay(
         return [result for part in done for result in part]
 
 
+def run_session(session: MakerSession, tape: Tape, until_ns: int) -> Array:
+    """Advance to `until_ns` over a tape of any length, giving back the memory of what was read; all records."""
+    local, parts = tape.columns.local_ts_ns, []
+    order = None if session.config.arrival else tape.exch_order
+    for stop in range(_EVENTS_AT_ONCE, len(local), _EVENTS_AT_ONCE):
+        edge = int(local[stop])
+        if edge >= until_ns:
+            break
+        parts.append(session.advance(tape.columns, edge, order))
+        tape.release(stop)
+    parts.append(session.advance(tape.columns, until_ns, order))
+    return np.concatenate(parts)
+
+
 def _pass(
     tape: Tape, lanes: Sequence[Mapping[str, float]], config: Config, profile: Profile, trace: bool
 ) -> list[LaneResult]:
@@ -155,7 +170,7 @@ def _pass(
         config, lanes, (meta.price_low_ticks, meta.price_high_ticks + 1), start,
         slots=slots_needed(config, lanes), trace_steps=steps,
     )  # fmt: skip
-    records = session.advance(tape.columns, end, None if config.arrival else tape.exch_order)
+    records = run_session(session, tape, end)
     value = Valuer(meta.instrument())
     fee_rate = Fraction(profile.maker_fee_rate)
     mid2, _, _ = session.touch()

@@ -6,6 +6,7 @@ exchange times fall in that order, exch_order.npy (int64) holds the stable sort 
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,14 @@ class Tape:
                 raise TapeError("is altered: its sha256 is not that of meta.json", where=str(file), remedy=IMPORT_AGAIN)
         order = arrays.pop("exch_order", None)
         return cls(path, meta, Columns(**arrays), order)
+
+    def release(self, events: int) -> None:
+        """Give back the memory of the first `events` events; they are read from disk again if asked for."""
+        for array in (*self.columns, self.exch_order):
+            mapped = None if array is None else array.base
+            if isinstance(mapped, np.memmap):
+                done = (mapped.offset + events * mapped.itemsize) // mmap.PAGESIZE * mmap.PAGESIZE
+                mapped._mmap.madvise(mmap.MADV_DONTNEED, 0, done)  # type: ignore[attr-defined]
 
 
 def exchange_order(exch_ts_ns: Array) -> Array | None:
