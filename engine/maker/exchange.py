@@ -144,7 +144,6 @@ def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int,
     """
     s = st.scalars
     base = side * s[WIDTH]
-    per_lane = st.ex_key.shape[0] // st.lanes.shape[0]
     st.left[:] = lots
     through = key + 1 if is_trade else key
     level = s[TOP_REST + side]
@@ -152,7 +151,7 @@ def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int,
         order = st.head[base + level]
         while order >= 0:
             following = st.after[order]
-            lane = order // per_lane
+            lane = st.orders[order]["lane"]
             leaves = st.orders[order]["ex_leaves"]
             got = leaves if cfg.full_fill else min(leaves, st.left[lane])
             if got > 0:
@@ -172,7 +171,7 @@ def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int,
         reached = fillable_lots(front)
         if reached > 0:
             front = 0.0
-            lane = order // per_lane
+            lane = st.orders[order]["lane"]
             leaves = st.orders[order]["ex_leaves"]
             got = leaves if cfg.full_fill else min(leaves, reached, max(st.left[lane], 0))
             if got > 0:
@@ -185,12 +184,11 @@ def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int,
 @compiled
 def end_all(st: State, cfg: Config, ts_ns: int) -> None:
     """Every resting order ends: the book they stood in is gone."""
-    slots = st.ex_key.shape[0] // (2 * st.lanes.shape[0])
     for order in range(st.ex_key.shape[0]):
         key = st.ex_key[order]
         if key != NOWHERE:
             o = st.orders[order]
-            unrest(st, order, (order // slots) & 1)
+            unrest(st, order, o["side"])
             answer(st, cfg, order, SAY_END, REASON_GAP, ts_ns, key, 0, o["ex_mid2"], o["ex_sent_ns"], 1)
 
 
@@ -206,7 +204,7 @@ def take_request(st: State, cfg: Config) -> None:
     what, key, lots = o["asked"], o["asked_key"], o["asked_lots"]
     now = o["asked_ns"] + cfg.entry_ns
     width = s[WIDTH]
-    side = (order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))) & 1
+    side = o["side"]
     standing = st.ex_key[order]
     would_cross = s[EX_BEST + 1 - side] + key >= width - 1 and s[EX_BEST + 1 - side] >= 0
     say, reason, over = SAY_ACK, 0, 0

@@ -133,20 +133,19 @@ def record(
 ) -> None:  # fmt: skip
     """Append one record (room was checked)."""
     s = st.scalars
-    count = st.lanes.shape[0]
-    place = order // (st.ex_key.shape[0] // (2 * count))
-    lane = place >> 1
+    o = st.orders[order]
+    lane, side = o["lane"], o["side"]
     r = out[s[RECORDS]]
     s[RECORDS] += 1
     r["kind"] = kind
     r["lane"] = lane
     r["ts_ns"] = ts_ns
     r["exch_ts_ns"] = exch_ts_ns
-    r["order_id"] = st.orders[order]["id"]
-    r["side"] = 1 - 2 * (place & 1)
+    r["order_id"] = o["id"]
+    r["side"] = 1 - 2 * side
     r["code"] = code
     r["reason"] = reason
-    r["price_ticks"] = price_of(s, place & 1, key)
+    r["price_ticks"] = price_of(s, side, key)
     r["qty_lots"] = lots
     r["quote_mid2"] = mid2
     r["fill_mid2"] = fill_mid2
@@ -161,7 +160,7 @@ def send(st: State, cfg: Config, out: Array, order: int, what: int, key: int, lo
     """Send a request of the strategy; the ring has room (the caller checked)."""
     s, ring = st.scalars, st.requests
     o = st.orders[order]
-    lane = st.lanes[order // (st.ex_key.shape[0] // st.lanes.shape[0])]
+    lane = st.lanes[o["lane"]]
     ring[(s[REQ_HEAD] + s[REQ_COUNT]) & (ring.shape[0] - 1)] = order
     s[REQ_COUNT] += 1
     lane["stirred"] = 1
@@ -193,14 +192,13 @@ def hear_response(st: State, out: Array) -> None:
     s[RES_COUNT] -= 1
     order, what, now = r["order"], r["what"], r["at_ns"]
     o = st.orders[order]
-    place = order // (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))
-    lane = st.lanes[place >> 1]
+    lane = st.lanes[o["lane"]]
     lane["stirred"] = 1
     waiting = o["lo_state"] == AMEND_SENT or o["lo_state"] == CANCEL_SENT
     if what == SAY_FILL:
-        side = 1 - 2 * (place & 1)
+        side = 1 - 2 * o["side"]
         lane["position_lots"] += side * r["lots"]
-        lane["cash_tick_lots"] -= side * r["lots"] * price_of(s, place & 1, r["key"])
+        lane["cash_tick_lots"] -= side * r["lots"] * price_of(s, o["side"], r["key"])
         lane["filled_lots"] += r["lots"]
         lane["fills"] += 1
         o["lo_leaves"] -= r["lots"]

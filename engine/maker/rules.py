@@ -41,6 +41,7 @@ from engine.maker.state import (
     REASON_SIZE,
     REASON_STALE,
     REASON_TAIL_AGE,
+    SLOTS,
     TOUCH_SINCE,
     TOUCH_VERSION,
     WIDTH,
@@ -66,7 +67,7 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
     lane["stirred"] = 0
     lane["seen_touch"] = s[TOUCH_VERSION]
     low, width = s[WINDOW_LOW], s[WIDTH]
-    slots = st.ex_key.shape[0] // (2 * st.lanes.shape[0])
+    slots = s[SLOTS]
     units = int(round(lane["position_lots"] / cfg.order_lots))
     mid = 0.5 * (best_bid + low + (width - 1 - best_ask) + low)
     lean = lane["skew_ticks"] * units
@@ -126,7 +127,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
     """One side of one S1 step: `want` is the wanted key, `half` the half-spread in ticks."""
     s = st.scalars
     lane = st.lanes[k]
-    order = (2 * k + side) * (st.ex_key.shape[0] // (2 * st.lanes.shape[0]))
+    order = (2 * k + side) * s[SLOTS]
     o = st.orders[order]
     limits = st.sides[2 * k + side]
     blocks = st.blocks[k, side]

@@ -37,6 +37,7 @@ from engine.maker.state import (
     SCALARS,
     SEEN_BID,
     SIDE_DTYPE,
+    SLOTS,
     TOP_REST,
     VALID_NS,
     VALID_SINCE,
@@ -118,7 +119,9 @@ class MakerSession:
             s[book + BACK : book + BACK + 2] = NOWHERE
         s[TOP_REST : TOP_REST + 2] = NOWHERE
         s[SEEN_BID : SEEN_BID + 2] = NOWHERE
-        s[WINDOW_LOW], s[WIDTH], s[NOW] = low, width, start_ns
+        s[WINDOW_LOW], s[WIDTH], s[NOW], s[SLOTS] = low, width, start_ns, slots
+        places = np.arange(orders) // slots
+        self.state.orders["lane"], self.state.orders["side"] = places >> 1, places & 1
         self.state.sides["last_request_ns"] = start_ns - _MINUTE_NS
         if positions_lots is not None:
             self.state.lanes["position_lots"] = positions_lots

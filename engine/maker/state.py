@@ -71,8 +71,8 @@ DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
     REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
     TOP_REST, TOP_REST_ASK, RESTING, RESTING_ASK,
     OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_LOTS, DEPTH_LOTS_ASK, SEEN_BID, SEEN_ASK,
-    TOUCH_VERSION, EX_CLOCK, EARLIEST, SCALARS,
-) = range(51)  # fmt: skip
+    TOUCH_VERSION, EX_CLOCK, EARLIEST, SLOTS, SCALARS,
+) = range(52)  # fmt: skip
 EX_BOOK, LO_BOOK = EX_BEST, LO_BEST
 BEST, BACK, GAP, MID2, CROSSED, MOVED = 0, 2, 4, 5, 6, 7
 """A book's scalars stand at EX_BOOK + x and LO_BOOK + x; fields named ..._ASK follow their bid's.
@@ -103,13 +103,15 @@ SIDE_DTYPE = np.dtype([("tat_ns", "<i8"), ("last_request_ns", "<i8")])
 
 ORDER_DTYPE = np.dtype(
     [
-        ("id", "<i8"), ("lo_state", "<i8"), ("lo_key", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
+        ("lane", "<i4"), ("side", "<i4"), ("id", "<i8"),
+        ("lo_state", "<i8"), ("lo_key", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
         ("asked", "<i8"), ("asked_key", "<i8"), ("asked_lots", "<i8"), ("asked_mid2", "<i8"), ("asked_ns", "<i8"),
         ("asked_leaves", "<i8"), ("ex_leaves", "<i8"), ("ex_mid2", "<i8"), ("ex_sent_ns", "<i8"),
     ]
 )  # fmt: skip
-"""lo_: as last acknowledged or filled. asked_: the last request, of which an order has one under way at most;
-asked_leaves is what the strategy knew to be left when it asked. ex_: as it stands at the exchange."""
+"""lane and side of the slot never change. lo_: as last acknowledged or filled. asked_: the last request, of which
+an order has one under way at most; asked_leaves is what the strategy knew to be left when it asked. ex_: as it
+stands at the exchange."""
 
 RESPONSE_DTYPE = np.dtype(
     [
