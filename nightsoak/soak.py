@@ -1,9 +1,156 @@
-"""Commands of the soak group."""
+"""`nightsoak soak`: the main job, from market data to a verdict."""
 
 from __future__ import annotations
 
 import argparse
+import math
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nightsoak.console import say
+
+if TYPE_CHECKING:
+    from engine.soak import SoakSettings
+    from engine.soak_steps import Report
+
+_PASSES = ("SUCCESS", "OK")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this group's commands."""
+    soak = commands.add_parser(
+        "soak",
+        help="the main job: run the bot over a market, tune it between iterations, judge it, report",
+        description="Without --tape the market is generated (seeded, and marked as such in the report). Exit codes: "
+        "0 done, 1 with --gate and no pass, 2 bad input, 3 could not run or finish, 130 interrupted.",
+    )
+    soak.add_argument("--hours", type=_positive, default=3.0, help="at most so much market time (default 3)")
+    soak.add_argument("--iterations", type=_count, default=6, help="equal parts of the run (default 6)")
+    soak.add_argument("--auto-tune", action="store_true", help="let the rules change parameters between iterations")
+    soak.add_argument("--tape", metavar="DIR", default="", help="replay this tape")
+    soak.add_argument("--feed", choices=("replay", "bybit", "binance"), default="replay", help="default: replay")
+    soak.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="the symbol expected on the tape")
+    soak.add_argument("--profile", default="", help="config/profiles/market_maker_PROFILE.json (default MM_PROFILE, S1)")
+    soak.add_argument("--overrides", metavar="F", default="", help="start from these parameters, not the champion's")
+    soak.add_argument("--seed", type=_seed, help="seed of the generated market (default: the market's own)")
+    soak.add_argument("--window-seconds", type=_count, default=300, help="length of a scoring window (default 300)")
+    soak.add_argument("--export-json", type=Path, metavar="F", help="copy soak_metrics.json there")
+    soak.add_argument("--export-md", type=Path, metavar="F", help="copy SOAK_RESULTS.md there")
+    soak.add_argument("--gate", action="store_true", help="exit 1 unless the verdict is SUCCESS or OK")
+    soak.set_defaults(run=_soak)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def _soak(args: argparse.Namespace) -> int:
+    from engine.errors import InputError
+    from engine.paths import Paths
+    from engine.soak_plan import check_inputs, soak_lock
+    from nightsoak.report import print_verdict
+
+    if args.feed != "replay":
+        raise InputError(
+            "this version replays tapes and has no live feed",
+            where=f"--feed {args.feed}",
+            remedy="leave --feed out, or import a capture with nightsoak tape import",
+        )
+    settings = _settings(args)
+    for export in filter(None, (args.export_json, args.export_md)):
+        if export.is_dir():
+            raise InputError("is a folder", where=str(export), remedy="name a file")
+    # What will fail is refused here, before seconds go into starting Prefect; the flow checks it all again.
+    paths = Paths.from_environment()
+    check_inputs(settings, paths)
+    with soak_lock(paths):
+        pass
+    report = _run(settings, debug=args.debug)
+    _export(report, args.export_json, args.export_md)
+    print_verdict(report.folder)
+    return 1 if args.gate and report.verdict not in _PASSES else 0
+
+
+def _settings(args: argparse.Namespace) -> SoakSettings:
+    import json
+
+    from engine.config import parse_config
+    from engine.soak import SoakSettings
+
+    names = [name for name in SoakSettings.model_fields if name != "comment"]
+    given = {name: getattr(args, name) for name in names}
+    given["symbols"] = [symbol for word in args.symbols for symbol in word.split(",") if symbol]
+    return parse_config(json.dumps(given), SoakSettings, where="soak")
+
+
+def _run(settings: SoakSettings, *, debug: bool) -> Report:
+    """The flow, with progress on a terminal; its own errors come out as they went in."""
+    from flows.environment import prepare
+
+    prepare(debug=debug)
+    # Prefect hands a SIGTERM on to whoever had it before: by default that would be the end, temporary server orphaned.
+    signal.signal(signal.SIGTERM, _interrupt)
+    from engine.errors import RunError
+    from flows.soak import soak
+    from nightsoak.progress import showing_progress
+    from tasks.listening import listening
+
+    try:
+        with showing_progress() as listener, listening(listener):
+            return soak(settings)
+    except BaseException as error:
+        ours = _ours(error)
+        if ours is not None:
+            raise ours from error
+        if debug or not isinstance(error, Exception):
+            raise
+        raise RunError(
+            f"Prefect could not run the flow: {type(error).__name__}: {error}",
+            where="soak",
+            remedy="run nightsoak doctor; --debug shows the traceback",
+        ) from error
+
+
+def _ours(error: BaseException) -> BaseException | None:
+    """Our own error behind one of Prefect's: after a Ctrl-C its temporary server is often gone before the flow."""
+    from engine.errors import NightsoakError
+
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    for kind in (NightsoakError, KeyboardInterrupt):
+        for seen in chain:
+            if isinstance(seen, kind):
+                return seen
+    return None
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _export(report: Report, json_file: Path | None, markdown_file: Path | None) -> None:
+    from engine.files import write_atomic
+
+    for name, target in (("soak_metrics.json", json_file), ("SOAK_RESULTS.md", markdown_file)):
+        if target is not None:
+            write_atomic(target, (report.folder / name).read_bytes())
+            say(f"{name} copied to {target}")

@@ -1,0 +1,32 @@
+"""The main job: one soak, from market data to a verdict."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from engine.paths import Paths
+from engine.soak import SoakSettings
+from engine.soak_plan import soak_lock
+from engine.soak_steps import Report
+from tasks.measure_iteration import measure_iteration
+from tasks.plan_run import plan_run
+from tasks.run_bot import reach_edge, running_bot
+from tasks.tune_parameters import tune_parameters
+from tasks.write_report import partial_report_if_stopped, write_report
+
+
+@flow(name="soak", persist_result=False)
+def soak(settings: SoakSettings) -> Report:
+    """Run a bot over a market, tune it between iterations, judge it, and report."""
+    with soak_lock(Paths.from_environment()) as lock:
+        plan = plan_run(settings, lock)
+        with partial_report_if_stopped(plan), running_bot(plan) as bot:
+            first, *others = range(plan.schedule.iterations)
+            reach_edge(bot, first)
+            for iteration in others:
+                measured = measure_iteration(plan, iteration - 1)
+                if settings.auto_tune:
+                    tune_parameters(plan, measured)
+                bot.go_on(iteration)
+                reach_edge(bot, iteration)
+        return write_report(plan)

@@ -1,0 +1,31 @@
+"""Who watches a run. The command line puts a listener here; scheduled runs have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from engine.bot.protocol import Message
+from engine.soak_steps import Listener
+
+
+def _nobody(message: Message) -> None:
+    """Hears nothing."""
+
+
+_listener: ContextVar[Listener] = ContextVar("listener", default=_nobody)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Send the messages of runs inside the block to `listener`: those of the bot and those of the steps."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def tell(message: Message) -> None:
+    _listener.get()(message)
