@@ -76,14 +76,16 @@ class TapeWriter:
 class RandomMarket:
     """A small market that does everything venues do; `leftovers`: levels that a crossing left behind stay."""
 
-    def __init__(self, rng: np.random.Generator, mid: int, window: tuple[int, int], leftovers: bool) -> None:
+    def __init__(
+        self, rng: np.random.Generator, mid: int, window: tuple[int, int], leftovers: bool, trade_latency_ns: list[int]
+    ) -> None:
         self.rng, self.centre, self.window, self.leftovers = rng, mid, window, leftovers
         self.out = TapeWriter()
         self.now = 1_000_000_000
         self.scale = max(1, mid // 4000)
         self.book: dict[str, dict[int, int]] = {"bid": {}, "ask": {}}
         # depth and trades are two streams with a latency each, so exchange times may fall in order of receipt
-        self.latency = {"depth": int(rng.choice([0, 3 * MS, 40 * MS])), "trade": int(rng.choice([0, MS, 60 * MS]))}
+        self.latency = {"depth": int(rng.choice([0, 3 * MS, 40 * MS])), "trade": int(rng.choice(trade_latency_ns))}
         self.heard = {"depth": 0, "trade": 0}
 
     def chance(self, share: float) -> bool:
@@ -205,9 +207,8 @@ class RandomMarket:
             self.send("depth", [self.level("bid", self.touch()[0] - 9 * self.scale, self.lots())])
 
 
-def random_tape(rng: np.random.Generator, messages: int, mid: int, window: tuple[int, int], leftovers: bool) -> Columns:
-    """About `messages` messages and three times as many events around price `mid`."""
-    market = RandomMarket(rng, mid, window, leftovers)
+def random_tape(messages: int, market: RandomMarket) -> Columns:
+    """About `messages` messages and three times as many events."""
     market.send("depth", market.snapshot())
     for _ in range(messages):
         market.step()
@@ -281,7 +282,7 @@ class Case:
 
     @property
     def order(self) -> Any:
-        return exchange_order(self.columns.exch_ts_ns)
+        return None if self.config.arrival else exchange_order(self.columns.exch_ts_ns)
 
     @property
     def start_ns(self) -> int:
@@ -312,15 +313,27 @@ class Case:
 
 
 def random_case(
-    seed: int, rule: int, *, messages: int = 120, lanes: int | None = None, leftovers: bool = False
+    seed: int,
+    rule: int,
+    *,
+    messages: int = 120,
+    lanes: int | None = None,
+    leftovers: bool = False,
+    arrival: bool = False,
+    clock_behind: bool = False,
 ) -> Case:
-    """Everything about it follows from the seed."""
+    """Everything about it follows from the seed.
+
+    leftovers: crossings may leave levels behind; arrival: replay by order of receipt; clock_behind: trades are
+    received before they happened, as where the recorder's clock is behind the venue's.
+    """
     rng = np.random.default_rng([seed, rule])
     mid = int(rng.choice([300, 4_000, 60_000]))
     width = int(mid * rng.choice([0.02, 0.3])) + 30
-    columns = random_tape(rng, messages, mid, (mid - width, mid + width), leftovers)
+    delays = [-50 * MS, -5 * MS] if clock_behind else [0, MS, 60 * MS]
+    columns = random_tape(messages, RandomMarket(rng, mid, (mid - width, mid + width), leftovers, delays))
     count = int(rng.integers(1, 6)) if lanes is None else lanes
-    config = random_config(rng, rule)
+    config = random_config(rng, rule)._replace(arrival=int(arrival))
     return Case(
         columns,
         config,

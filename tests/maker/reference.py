@@ -181,6 +181,10 @@ class Reference:
         self.valid_ns, self.valid_since, self.valid_read = 0, 0, 0
         self.seen, self.outside, self.gaps = 0, 0, 0
         self.steps_at: set[int] = set()
+        # by order of receipt only: the latest exchange time met, the event at hand's local time, requests under way
+        self.clock_ns, self.earliest_ns = -(2**62), -(2**62)
+        self.waiting: list[tuple[int, Request]] = []
+        self.last_answer_ns = -(2**62)
         self.trace: list[list[tuple[int, ...]]] = [[] for _ in lanes]
         for lane in self.lanes:
             self.plan_step(lane.next_step_ns)
@@ -203,7 +207,10 @@ class Reference:
         for row in rows[len(self.events) :]:
             exch_ts_ns, local_ts_ns = row[:2]
             self.put(local_ts_ns, LOCAL, self.see, row)
-            self.put(exch_ts_ns, EXCHANGE, self.happen, row)
+            if self.config.arrival:
+                self.put(local_ts_ns, EXCHANGE, self.receive, row)
+            else:
+                self.put(exch_ts_ns, EXCHANGE, self.happen, row)
             self.events.append(row)
 
     def advance(self, columns: Sequence[Any], until_ns: int) -> np.ndarray:
@@ -222,6 +229,20 @@ class Reference:
         return self.window[0] <= price < self.window[1]
 
     # --- the exchange ---------------------------------------------------------------------------------------------
+
+    def receive(self, now: int, row: tuple[int, ...]) -> None:
+        """By order of receipt: the event is the exchange's at the latest exchange time met so far."""
+        self.earliest_ns = now
+        self.clock_ns = max(self.clock_ns, row[0])
+        while self.waiting and self.waiting[0][0] < self.clock_ns:
+            at_ns, ask = self.waiting.pop(0)
+            self.arrive(at_ns, ask)
+        self.happen(self.clock_ns, row)
+
+    def say(self, now: int, what: Callable[..., None], *payload: Any) -> None:
+        """A response leaves the exchange; responses keep their order."""
+        self.last_answer_ns = max(now + self.config.response_ns, self.earliest_ns, self.last_answer_ns)
+        self.put(self.last_answer_ns, RESPONSE, what, *payload)
 
     def happen(self, now: int, row: tuple[int, ...]) -> None:
         _, _, kind, flags, price, lots = row
@@ -257,8 +278,8 @@ class Reference:
         assert order.price is not None
         order.leaves -= lots
         over = order.leaves == 0
-        self.put(
-            now + self.config.response_ns, RESPONSE, self.hear_fill, order, order.price, lots, order.mid2,
+        self.say(
+            now, self.hear_fill, order, order.price, lots, order.mid2,
             self.exchange.mid2, now, order.sent_ns, over,
         )  # fmt: skip
         if over:
@@ -333,8 +354,7 @@ class Reference:
         self, now: int, order: Order, event: str, reason: str, asked: str | None, price: int | None, lots: int,
         mid2: int, sent_ns: int, *, over: int,
     ) -> None:  # fmt: skip
-        self.put(
-            now + self.config.response_ns, RESPONSE, self.hear_answer, order, event, reason, asked, price, lots,
+        self.say(now, self.hear_answer, order, event, reason, asked, price, lots,
             mid2, now, sent_ns, over, order.leaves,
         )  # fmt: skip
 
@@ -452,7 +472,10 @@ class Reference:
 
     def send(self, now: int, order: Order, what: str, price: int, lots: int, reason: str) -> None:
         ask = Request(order, what, price, lots, order.known_leaves, self.local.mid2, now)
-        self.put(now + self.config.entry_ns, REQUEST, self.arrive, ask)
+        if self.config.arrival:
+            self.waiting.append((now + self.config.entry_ns, ask))
+        else:
+            self.put(now + self.config.entry_ns, REQUEST, self.arrive, ask)
         order.asked_price, order.state = price, what
         if what == "new":
             sums = self.lanes[order.lane].sums

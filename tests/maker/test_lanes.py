@@ -35,7 +35,7 @@ def whole(case: Any) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_lane_is_the_same_alone(seed: int, rule: int, make_case: Any) -> None:
-    case = make_case(seed, rule, lanes=5)
+    case = make_case(seed, rule, lanes=5, arrival=seed % 2 == 1)
     together = case.session()
     records = together.advance(case.columns, case.end_ns, case.order)
     sums, blocks = together.lane_sums(), together.take_blocks()
@@ -72,7 +72,7 @@ def test_any_cutting_of_time(rule: int, make_case: Any) -> None:
     @settings(max_examples=25, deadline=None, derandomize=True, database=None)
     @given(seed=st.integers(0, 400), shares=st.lists(st.floats(0, 1), max_size=30), single_ns=st.booleans())
     def check(seed: int, shares: list[float], single_ns: bool) -> None:
-        case = make_case(seed, rule, messages=60)
+        case = make_case(seed, rule, messages=60, arrival=seed % 2 == 1)
         start, end = case.start_ns, case.end_ns
         cuts = [start + int(share * (end - start)) for share in shares]
         if single_ns:  # one nanosecond after another, around things that happen
@@ -87,7 +87,7 @@ def test_any_cutting_of_time(rule: int, make_case: Any) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_columns_may_grow(seed: int, rule: int, make_case: Any) -> None:
     """A live feed: at each call only what has come so far is there, up to just before what is missing."""
-    case = make_case(seed, rule)
+    case = make_case(seed, rule, arrival=seed % 2 == 1)
     count = len(case.columns.kind)
     session = case.session()
     parts = []
@@ -95,14 +95,15 @@ def test_columns_may_grow(seed: int, rule: int, make_case: Any) -> None:
         missing = case.columns.part(have, count)
         until = min(int(missing.exch_ts_ns.min()), int(missing.local_ts_ns.min()))
         here = case.columns.part(0, have)
-        parts.append(session.advance(here, until, exchange_order(here.exch_ts_ns)))
+        order = None if case.config.arrival else exchange_order(here.exch_ts_ns)
+        parts.append(session.advance(here, until, order))
     parts.append(session.advance(case.columns, case.end_ns, case.order))
     assert outcome(session, np.concatenate(parts), case.end_ns) == whole(case)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_small_buffers_change_nothing(seed: int, rule: int, make_case: Any) -> None:
-    case = make_case(seed, rule, lanes=5)
+    case = make_case(seed, rule, lanes=5, arrival=seed % 2 == 1)
     session = case.session()
     orders = 2 * len(case.lanes) * case.slots
     session._out = np.zeros(2 * orders + 2, RECORD_DTYPE)
