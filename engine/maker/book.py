@@ -70,8 +70,8 @@ def judge(book: Array, s: Array, at: int, width: int) -> None:
             if at == LO_BOOK:
                 s[CROSSED_ENDS] += 1
         else:
-            s[at + BACK] = NOWHERE
-            s[at + BACK + 1] = NOWHERE
+            s[at + BACK] = bid if bid > s[at + BEST] else NOWHERE
+            s[at + BACK + 1] = ask if ask > s[at + BEST + 1] else NOWHERE
     bid, ask = s[at + BEST], s[at + BEST + 1]
     if bid >= 0 and ask >= 0 and s[at + GAP] == 0 and s[at + CROSSED] == 0:
         s[at + MID2] = bid + (width - 1 - ask) + 2 * s[WINDOW_LOW]

@@ -110,7 +110,8 @@ def answer(
     s, ring = st.scalars, st.responses
     r = ring[(s[RES_HEAD] + s[RES_COUNT]) & (ring.shape[0] - 1)]
     s[RES_COUNT] += 1
-    r["at_ns"] = max(ts_ns + cfg.response_ns, s[EARLIEST])
+    s[EARLIEST] = max(ts_ns + cfg.response_ns, s[EARLIEST])
+    r["at_ns"] = s[EARLIEST]
     r["exch_ts_ns"] = ts_ns
     r["order"] = order
     r["what"] = what
@@ -267,7 +268,7 @@ def take_events(
         if cfg.arrival:
             if local_ts_ns[e] > until_ns:
                 break
-            s[EARLIEST] = local_ts_ns[e]
+            s[EARLIEST] = max(s[EARLIEST], local_ts_ns[e])
             ts = max(ts, s[EX_CLOCK])
             s[EX_CLOCK] = ts
             while s[REQ_COUNT] and st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns < ts:
@@ -315,11 +316,11 @@ def take_events(
                 reach(st, cfg, 1 - side, width - 1 - key, lots, 1, ts)
             else:
                 end_all(st, cfg, ts)
-                if flag & _CLEAR:
-                    clear(book, s, EX_BOOK)
                 if flag & _GAP:
                     s[EX_GAP] = 1
                     s[EX_MOVED] = 1
+                if flag & _CLEAR:
+                    clear(book, s, EX_BOOK)
             if s[RES_COUNT] and st.responses[s[RES_HEAD]]["at_ns"] < until_ns:
                 until_ns = st.responses[s[RES_HEAD]]["at_ns"]
         if flag & _LAST and s[EX_MOVED]:

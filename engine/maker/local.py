@@ -99,12 +99,12 @@ def see_events(
             if 0 <= key < width:
                 set_level(book, s, LO_BOOK, width, side, key, qty_lots[i])
         elif kind[i] == _MARKER:
-            if flag & _CLEAR:
-                clear(book, s, LO_BOOK)
             if flag & _GAP:
                 s[LO_GAP] = 1
                 s[LO_MOVED] = 1
                 s[GAPS] += 1
+            if flag & _CLEAR:
+                clear(book, s, LO_BOOK)
         if flag & _LAST:
             if s[LO_MOVED]:
                 touch_moved(s, book, ts)

@@ -137,6 +137,7 @@ class MakerSession:
     def set_params(self, lane: int, params: Mapping[str, float]) -> None:
         """Put a parameter set in force for `lane`, from the next step on."""
         row = self.state.lanes[lane]
+        row["stirred"] = 1
         row["interval_ns"] = round(params["min_interval_ms"] * _MS)
         if self.config.rule != RULE_S1:
             row["half_spread_ticks"] = params["half_spread_ticks"]
