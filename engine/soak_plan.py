@@ -55,7 +55,7 @@ def check_inputs(settings: SoakSettings, paths: Paths) -> None:
     load_rules(paths.config)
     load_gates(paths.config)
     for folder in (paths.datasets, paths.reports):
-        _check_writable(folder)
+        check_writable(folder)
     if settings.tape:
         tape = Tape.open(Path(settings.tape))
         symbol = tape.meta.symbol
@@ -106,7 +106,7 @@ def make_plan(settings: SoakSettings, paths: Paths, *, progress: Callable[[float
     return plan
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Write and remove a file: permissions alone say little about read-only or full disks."""
     probe = folder / ".nightsoak-probe"
     write_atomic(probe, b"")

@@ -31,7 +31,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     soak.add_argument("--tape", metavar="DIR", default="", help="replay this tape")
     soak.add_argument("--feed", choices=("replay", "bybit", "binance"), default="replay", help="default: replay")
     soak.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="the symbol expected on the tape")
-    soak.add_argument("--profile", default="", help="config/profiles/market_maker_PROFILE.json (default MM_PROFILE, S1)")
+    soak.add_argument(
+        "--profile", default="", help="a profile of config/profiles/ (default: MM_PROFILE, else S1)"
+    )
     soak.add_argument("--overrides", metavar="F", default="", help="start from these parameters, not the champion's")
     soak.add_argument("--seed", type=_seed, help="seed of the generated market (default: the market's own)")
     soak.add_argument("--window-seconds", type=_count, default=300, help="length of a scoring window (default 300)")

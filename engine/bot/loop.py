@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,14 +98,14 @@ class Bot:
 
     def run(self) -> str:
         """Run to the end or to a stop; returns the reason of the run's end. The journal is closed."""
-        try:
-            reason = self._run_windows()
-        except Stopped as stopped:
-            reason = str(stopped)
-            if self.now_ns > self._edge_ns:
-                self._close_window(last=True)
-        self.journal.write({"type": "run_end", "ts_ns": self.now_ns, "lane": 0, "reason": reason})
-        self.journal.close()
+        with closing(self.journal):
+            try:
+                reason = self._run_windows()
+            except Stopped as stopped:
+                reason = str(stopped)
+                if self.now_ns > self._edge_ns:
+                    self._close_window(last=True)
+            self._write({"type": "run_end", "ts_ns": self.now_ns, "lane": 0, "reason": reason})
         self.say({"event": "end", "reason": reason, "ts_ns": self.now_ns})
         return reason
 

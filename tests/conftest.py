@@ -1,0 +1,43 @@
+"""Shared by the tests that run the bot and whole soaks: folders of their own and a short generated tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.market.simulator import generate_tape, read_settings
+from engine.market.tape import Tape
+from engine.paths import CHECKOUT, Paths
+from engine.soak import RunPlan, SoakSettings
+from engine.soak_plan import make_plan
+
+SHORT_TAPE_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def short_tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
+    """A minute of the generated market, about 10,000 events; not to be changed."""
+    market = read_settings(CHECKOUT / "config", "s1").with_run(seed=7, duration_s=SHORT_TAPE_SECONDS)
+    return generate_tape(tmp_path_factory.mktemp("tapes") / "short", market)
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Fresh datasets and reports folders, for this process and those it starts; the committed configuration."""
+    monkeypatch.setenv("NIGHTSOAK_DATASETS", str(tmp_path / "datasets"))
+    monkeypatch.setenv("NIGHTSOAK_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.delenv("MM_PROFILE", raising=False)
+    return Paths.from_environment()
+
+
+@pytest.fixture
+def plan_of(paths: Paths, short_tape: Tape) -> Callable[..., RunPlan]:
+    """Makes plans on the short tape: 3 iterations of 2 windows of 10 s, auto-tuned, unless told otherwise."""
+
+    def plan(**changes: object) -> RunPlan:
+        settings = {"tape": str(short_tape.path), "iterations": 3, "auto_tune": True, "window_seconds": 10}
+        return make_plan(SoakSettings.model_validate(settings | changes), paths)
+
+    return plan
