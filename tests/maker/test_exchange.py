@@ -157,7 +157,6 @@ def test_a_marker_ends_what_rests_and_a_gap_refuses_what_comes(micro: Any) -> No
     assert lines[-1] == (61, "expire", 9990, 0, "gap")
 
 
-@pytest.mark.xfail(strict=True, reason="a marker with GAP and CLEAR leaves the gap open; book_scan closes it")
 def test_a_marker_with_gap_and_clear_closes_the_gap(micro: Any) -> None:
     market = micro().at(60, ("both", 0, 0), ("bid", 9995, 100), ("ask", 10005, 100))
     market.run(80)
@@ -180,7 +179,6 @@ def test_age_runs_from_the_last_accepted_request(micro: Any) -> None:
     assert (rows["age_ns"] // 1_000_000).tolist() == [95, 25]
 
 
-@pytest.mark.xfail(strict=True, reason="judge() forgets levels left behind once the book is uncrossed: book.BACK")
 def test_a_left_behind_level_that_is_met_again_is_a_crossed_book(micro: Any) -> None:
     """9995 is stepped over and stays displayed; an ask there later crosses it."""
     market = micro().at(10, ("bid", 9990, 50)).at(20, ("ask", 9993, 1), ("ask", 9993, 0))

@@ -135,16 +135,6 @@ def test_another_window_changes_nothing_inside_it(rule: int, make_case: Any) -> 
         assert results[0] == results[1]
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        RULE_S1,
-        pytest.param(
-            RULE_SYMMETRIC,
-            marks=pytest.mark.xfail(strict=True, reason='set_params leaves lanes["stirred"] at 0: the step is skipped'),
-        ),
-    ],
-)
 def test_new_parameters_apply_from_the_next_step(rule: int, make_case: Any, lane_by_lane: Any) -> None:
     """A change at a cut is what the reference makes of it; a change to the same values is no change."""
     for seed in SEEDS:

@@ -57,7 +57,6 @@ def test_kernel_equals_reference_where_the_clock_is_behind(
     assert not differences(make_case(seed, rule, clock_behind=True), lane_by_lane)
 
 
-@pytest.mark.xfail(strict=True, reason="answer(): an answer may be due before the one that was sent before it")
 def test_kernel_equals_reference_by_order_of_receipt_where_the_clock_is_behind(
     rule: int, make_case: Any, lane_by_lane: Any
 ) -> None:
@@ -72,7 +71,6 @@ def test_traced_kernel_equals_reference(seed: int, make_case: Any, lane_by_lane:
     assert not differences(make_case(seed, RULE_SYMMETRIC), lane_by_lane, trace_steps=2_000)
 
 
-@pytest.mark.xfail(strict=True, reason="judge() forgets levels left behind once the book is uncrossed: book.BACK")
 def test_kernel_equals_reference_where_crossings_leave_levels_behind(
     rule: int, make_case: Any, lane_by_lane: Any
 ) -> None:
