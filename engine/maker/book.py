@@ -6,7 +6,7 @@ side's best steps back behind it. Whether levels are truly crossed is judged at 
 
 from __future__ import annotations
 
-from engine.maker.jit import compiled, inlined
+from engine.jit import compiled, inlined
 from engine.maker.state import (
     BACK,
     BEST,

@@ -12,8 +12,8 @@ is kept: an event that no order of ours can feel costs one comparison, however m
 
 from __future__ import annotations
 
+from engine.jit import compiled, inlined
 from engine.maker.book import clear, judge, set_level
-from engine.maker.jit import compiled, inlined
 from engine.maker.queue import after_depth, fillable_lots
 from engine.maker.state import (
     ASK_CANCEL,

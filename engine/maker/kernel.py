@@ -9,8 +9,8 @@ moment moves forward to it.
 
 from __future__ import annotations
 
+from engine.jit import compiled
 from engine.maker.exchange import take_events, take_request
-from engine.maker.jit import compiled
 from engine.maker.local import hear_response, see_events
 from engine.maker.rules import s1, symmetric
 from engine.maker.state import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from engine.jit import compiled, inlined
 from engine.maker.book import clear, judge, set_level
-from engine.maker.jit import compiled, inlined
 from engine.maker.state import (
     AMEND_SENT,
     ASK_AMEND,

@@ -18,7 +18,7 @@ Powers are repeated multiplication: no libm call decides a fill.
 
 from __future__ import annotations
 
-from engine.maker.jit import inlined
+from engine.jit import inlined
 from engine.maker.state import QUEUE_POWER, QUEUE_RISK
 
 

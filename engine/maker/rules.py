@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from engine.maker.jit import compiled, inlined
+from engine.jit import compiled, inlined
 from engine.maker.local import send
 from engine.maker.state import (
     ASK_AMEND,

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from engine.errors import NightsoakError
+from engine.jit import compiled
 from engine.market.book_scan import rank_prices, touch_at
 from engine.market.events import BUY, CLEAR, DEPTH, LAST, MARKER, TRADE, Array, Columns
 from engine.market.tape import Tape
@@ -190,7 +190,7 @@ def _depth(columns: Columns, mids: _Mids) -> tuple[Array, Array]:
     return out[0], out[1]
 
 
-@njit(cache=True)
+@compiled
 def _sum_levels(
     kind: Array, flags: Array, qty_lots: Array, ranks: Array, count: int, rows: Array, bid: Array, ask: Array,
     out: Array,
