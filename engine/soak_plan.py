@@ -109,6 +109,12 @@ def make_plan(settings: SoakSettings, paths: Paths, *, progress: Callable[[float
 def check_writable(folder: Path) -> None:
     """Write and remove a file: permissions alone say little about read-only or full disks."""
     probe = folder / ".nightsoak-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write: {error.strerror}", where=str(folder), remedy="make the folder writable, then run again"
+        ) from error
     write_atomic(probe, b"")
     probe.unlink()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_a_whole_run_keeps_the_journal_contract(plan_of: PlanOf) -> None:
     assert sum(edge["events"] for edge in edges) > 0.99 * plan.tape_facts["count"]
 
     marks = [record["ts_ns"] for record in of(records, "mark")]
-    assert all(later - earlier <= NS_PER_S for earlier, later in zip(marks, marks[1:], strict=False))
+    assert all(later - earlier <= NS_PER_S for earlier, later in pairwise(marks))
     assert set(marks) >= {edge["ts_ns"] for edge in edges}
     assert {record["lane"] for record in of(records, "fill")} == {0, 1}
     assert [m["event"] for m in said if m["event"] in ("edge", "end")] == ["edge", "edge", "edge", "end"]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.market.tape import Tape
+from engine.paths import CHECKOUT, Paths
+from engine.soak_plan import soak_lock
+from nightsoak.__main__ import main
+
+
+def doctor(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, dict[str, object]]]:
+    code = main(["doctor", "--json", *words])
+    value = json.loads(capsys.readouterr().out)
+    checks = {check["name"]: check for check in value["checks"]}
+    assert value["ok"] == all(check["ok"] for check in checks.values())
+    assert all(check["remedy"] for check in checks.values() if not check["ok"])
+    return code, checks
+
+
+def test_a_tape_is_verified(paths: Paths, short_tape: Tape, capsys: pytest.CaptureFixture[str]) -> None:
+    _, checks = doctor(capsys, "--tape", str(short_tape.path))
+    assert checks["tape"]["ok"]
+    assert "SIMUSDT" in str(checks["tape"]["found"])
+
+
+@pytest.mark.parametrize("what", ["tape", "profile", "reports folder", "lock", "configuration"])
+def test_what_is_wrong_is_found_and_the_exit_code_says_so(
+    paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    words: list[str] = []
+    if what == "tape":
+        words = ["--tape", str(tmp_path)]
+    elif what == "profile":
+        monkeypatch.setenv("MM_PROFILE", "S9")
+    elif what == "reports folder":
+        paths.reports.write_text("in the way")
+    elif what == "configuration":
+        monkeypatch.setenv("NIGHTSOAK_CONFIG", str(tmp_path / "config"))
+        main(["init"])
+        gates = tmp_path / "config" / "gates.json"
+        gates.write_text(gates.read_text().replace("{", '{"extra": 1,', 1))
+        capsys.readouterr()
+    with soak_lock(Paths.from_environment()) as lock:
+        lock.describe("the-first")
+        if what != "lock":
+            lock.__exit__(None, None, None)
+        code, checks = doctor(capsys, *words)
+    assert code == 1
+    assert not checks[what]["ok"]
+
+
+def test_a_sound_installation_passes_in_words(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["doctor"])
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].endswith("0 failed"), out
+    assert code == 0
+    assert "the default soak generates its own on first use" in out
+
+
+def test_init_writes_what_is_missing_and_touches_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIGHTSOAK_CONFIG", str(tmp_path))
+    (tmp_path / "gates.json").write_text("mine")
+    assert main(["init"]) == 0
+    written = capsys.readouterr().out.split()
+    committed = sorted(path.relative_to(CHECKOUT / "config") for path in (CHECKOUT / "config").rglob("*.json"))
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.json")) == committed
+    assert len(written) == len(committed) - 1
+    assert (tmp_path / "gates.json").read_text() == "mine"
+    assert main(["init"]) == 0
+    assert capsys.readouterr().out == ""
