@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 import numba
 
 config: Any = numba.config
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -27,7 +27,7 @@ def compiled(function: Function) -> Function:
     The core only works on arrays that its caller owns and allocates none. Counting references to them (_nrt)
     would cost two atomic operations per array and call, half of the kernel's time.
     """
-    return _compile(function)
+    return _compile(function, _nrt=False)
 
 
 def inlined(function: Function) -> Function:
@@ -35,7 +35,12 @@ def inlined(function: Function) -> Function:
 
     A state of seventeen arrays is over a hundred machine words to hand over at a call.
     """
-    return _compile(function, forceinline=True)
+    return _compile(function, _nrt=False, forceinline=True)
+
+
+def allocating(function: Function) -> Function:
+    """As `compiled`, for functions that make arrays of their own."""
+    return _compile(function)
 
 
 def _compile(function: Function, **more: Any) -> Function:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.jit import compiled
+from engine.jit import allocating
 from engine.market.events import BUY, CLEAR, DEPTH, GAP, LAST, MARKER, Array, Columns
 
 MARGIN_RATIO = 0.02
@@ -91,7 +91,7 @@ def touch_at(columns: Columns, rows: Array) -> tuple[Array, Array, Array, Array]
     return out[0], out[1], out[2], out[3]
 
 
-@compiled
+@allocating
 def _set_level(
     sizes: Array, best: int, rank: int, qty: int, is_bid: bool, count: int
 ) -> int:  # pragma: no cover  (compiled)
@@ -110,7 +110,7 @@ def _set_level(
     return best
 
 
-@compiled
+@allocating
 def _scan(
     exch_ts_ns: Array, kind: Array, flags: Array, qty_lots: Array, ranks: Array, count: int, order: Array
 ) -> Any:  # pragma: no cover  (compiled)
@@ -174,7 +174,7 @@ def _scan(
     return (touch_low, touch_high, crossed, first_crossed, empty, first_empty) + marks  # noqa: RUF005  (numba)
 
 
-@compiled
+@allocating
 def _touch(
     kind: Array, flags: Array, qty_lots: Array, ranks: Array, levels: Array, rows: Array, out: Array
 ) -> None:  # pragma: no cover  (compiled)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import NightsoakError
-from engine.jit import compiled
+from engine.jit import allocating
 from engine.market.book_scan import rank_prices, touch_at
 from engine.market.events import BUY, CLEAR, DEPTH, LAST, MARKER, TRADE, Array, Columns
 from engine.market.tape import Tape
@@ -186,16 +186,18 @@ def _depth(columns: Columns, mids: _Mids) -> tuple[Array, Array]:
     bid = np.searchsorted(levels, (0.5 * mids.mid2[ends] - half).astype(np.int64))
     ask = np.searchsorted(levels, (0.5 * mids.mid2[ends] + half).astype(np.int64))
     out = np.zeros((2, len(ends)))
-    _sum_levels(columns.kind, columns.flags, columns.qty_lots, ranks, len(levels), mids.rows[ends], bid, ask, out)
+    sizes = np.zeros((2, len(levels)), np.int64)
+    _sum_levels(columns.kind, columns.flags, columns.qty_lots, ranks, mids.rows[ends], bid, ask, sizes, out)
     return out[0], out[1]
 
 
-@compiled
+@allocating
 def _sum_levels(
-    kind: Array, flags: Array, qty_lots: Array, ranks: Array, count: int, rows: Array, bid: Array, ask: Array,
+    kind: Array, flags: Array, qty_lots: Array, ranks: Array, rows: Array, bid: Array, ask: Array, sizes: Array,
     out: Array,
 ) -> None:  # fmt: skip
-    sizes = np.zeros((2, count), np.int64)
+    """Sums at `rows` from the ranks `bid` and `ask` on; `sizes` int64[2, L] is room to keep the book in."""
+    count = sizes.shape[1]
     n = 0
     for row in range(len(kind)):
         if n == len(rows):
