@@ -8,16 +8,23 @@ report       everything -> reports/<utc-date>/<run-id>/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from engine.bot.journal import journal_files
 from engine.bot.protocol import COMPLETE, Message
 from engine.errors import BotError
 from engine.files import write_json
+from engine.market.tape import Tape
 from engine.params import Params
+from engine.paths import Paths
+from engine.profile import load_profile
+from engine.queue_bounds import queue_bounds
 from engine.report.artefacts import publish
 from engine.report.record import RunRecord
 from engine.soak import RunPlan
@@ -29,6 +36,7 @@ from engine.tuning.rules import load_packages, load_rules
 from engine.warehouse.db import Warehouse
 from engine.warehouse.edge import edge_report
 from engine.warehouse.ingest import ingest
+from engine.warehouse.runs import params_in_time
 from engine.warehouse.series import chart_series
 
 Listener = Callable[[Message], None]
@@ -93,7 +101,7 @@ def reach_edge(plan: RunPlan, messages: Iterator[Message], iteration: int, liste
 
 def measure(plan: RunPlan, iteration: int) -> Measured:
     """Read what the journal has and compute `iteration`'s KPIs."""
-    with Warehouse(plan.paths.warehouse) as warehouse:
+    with open_warehouse(plan.paths) as warehouse:
         _ingest(plan, warehouse)
         edge = edge_report(warehouse, plan.run_id)
     kpis = next(row for row in edge["iterations"] if row["iteration"] == iteration)
@@ -117,19 +125,46 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
     Raises:
         StorageError: the reports folder cannot be written; nothing is half-written.
     """
-    with Warehouse(plan.paths.warehouse) as warehouse:
+    with open_warehouse(plan.paths) as warehouse:
         _ingest(plan, warehouse)
         edge = edge_report(warehouse, plan.run_id)
         series = chart_series(warehouse, plan.run_id)
+        in_force = params_in_time(warehouse, plan.run_id)
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
-    record = make_record(plan, state, edge, series, interrupted=interrupted)
+    bounds = None if interrupted else _queue_bounds(plan, in_force)
+    record = make_record(plan, state, edge, series, bounds, interrupted=interrupted)
     folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
 
+def _queue_bounds(plan: RunPlan, changes: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, Any]:
+    tape = Tape.open(plan.tape)
+    profile = load_profile(plan.paths.config, plan.profile)
+    in_force = [(plan.schedule.start_ns, dict(plan.params)), *changes]
+    return queue_bounds(tape, profile, plan.schedule, in_force, plan.position_start_lots)
+
+
+@contextmanager
+def open_warehouse(paths: Paths) -> Iterator[Warehouse]:
+    """The warehouse of an installation. A Ctrl-C inside a query, which DuckDB reports as an error, is one again."""
+    try:
+        with Warehouse(paths.warehouse) as warehouse:
+            yield warehouse
+    except (RuntimeError, duckdb.InterruptException) as error:
+        if "interrupt" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
+
+
 def make_record(
-    plan: RunPlan, state: RunState, edge: Mapping[str, Any], series: Mapping[str, Any], *, interrupted: bool
+    plan: RunPlan,
+    state: RunState,
+    edge: Mapping[str, Any],
+    series: Mapping[str, Any],
+    bounds: Mapping[str, Any] | None,
+    *,
+    interrupted: bool,
 ) -> RunRecord:
     """The run as the report's record; a pure function of its arguments and the configuration."""
     gates = load_gates(plan.paths.config)
@@ -159,6 +194,7 @@ def make_record(
             "notes": plan.notes,
         },
         inputs=plan.inputs,
+        queue_bounds=bounds,
         net_target_bps=gates.net_bps.ok_below,
         interrupted=interrupted,
     )

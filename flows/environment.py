@@ -1,17 +1,25 @@
-"""Prefect's settings for a flow that is run from the command line, without a server of its own.
+"""Prefect for a flow that is run from the command line: quiet settings and a temporary server of our own.
 
-Prefect then starts a temporary one beside the flow. Its database lies in .prefect of the checkout; making it takes
-Prefect some seconds, once: `python -m flows.environment` does that ahead of the first run.
+Prefect would start one by itself, but in our process group, where Ctrl-C ends it before the flow can say how it
+ended, and so that it outlives a killed flow. Ours has its own session and ends with us; and it starts while Prefect
+is being imported. Its database lies in .prefect of the checkout; making it takes Prefect some seconds, once:
+`python -m flows.environment` does that ahead of the first run.
 """
 
 from __future__ import annotations
 
+import http.client
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from engine.errors import RunError
 from engine.paths import CHECKOUT
 
 _QUIET = {
@@ -20,6 +28,10 @@ _QUIET = {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
 }
+# What Prefect's own temporary server is started with.
+_TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+_START_S = 60.0
+_STOP_S = 5.0
 
 
 def prepare(*, debug: bool = False) -> None:
@@ -31,10 +43,63 @@ def prepare(*, debug: bool = False) -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING" if debug else "CRITICAL")
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if "PREFECT_API_URL" not in os.environ:
-        # Ctrl-C reaches the temporary server too. A flow that then asked it again and again for over a minute
-        # before giving up would keep the user waiting for nothing.
-        os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "0")
+
+
+@contextmanager
+def prefect_server() -> Iterator[Callable[[], None]]:
+    """A temporary server for the block, or the one that PREFECT_API_URL names.
+
+    Yields:
+        a function that waits until the server answers, and raises RunError if it does not.
+    """
+    if "PREFECT_API_URL" in os.environ:
+        yield lambda: None
+        return
+    port = _free_port()
+    log = Path(os.environ["PREFECT_HOME"]) / "temporary-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flows.server", str(port), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=CHECKOUT,
+            env={**os.environ, **_TEMPORARY},
+            start_new_session=True,
+        )
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    try:
+        yield lambda: _wait_for(server, port, log)
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        server.terminate()
+        try:
+            server.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            connection.request("GET", "/api/health")
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return
+        except OSError:
+            time.sleep(0.05)
+        finally:
+            connection.close()
+    raise RunError("Prefect's temporary server did not start", where=str(log), remedy="see its log, then run again")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _home() -> Path:

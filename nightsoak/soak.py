@@ -31,9 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     soak.add_argument("--tape", metavar="DIR", default="", help="replay this tape")
     soak.add_argument("--feed", choices=("replay", "bybit", "binance"), default="replay", help="default: replay")
     soak.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="the symbol expected on the tape")
-    soak.add_argument(
-        "--profile", default="", help="a profile of config/profiles/ (default: MM_PROFILE, else S1)"
-    )
+    soak.add_argument("--profile", default="", help="a profile of config/profiles/ (default: MM_PROFILE, else S1)")
     soak.add_argument("--overrides", metavar="F", default="", help="start from these parameters, not the champion's")
     soak.add_argument("--seed", type=_seed, help="seed of the generated market (default: the market's own)")
     soak.add_argument("--window-seconds", type=_count, default=300, help="length of a scoring window (default 300)")
@@ -105,19 +103,21 @@ def _settings(args: argparse.Namespace) -> SoakSettings:
 
 def _run(settings: SoakSettings, *, debug: bool) -> Report:
     """The flow, with progress on a terminal; its own errors come out as they went in."""
-    from flows.environment import prepare
+    from engine.errors import RunError
+    from flows.environment import prefect_server, prepare
+    from nightsoak.progress import showing_progress
 
     prepare(debug=debug)
-    # Prefect hands a SIGTERM on to whoever had it before: by default that would be the end, temporary server orphaned.
+    # Prefect hands a SIGTERM on to whoever had it before: by default that would be the end, before any clean-up.
     signal.signal(signal.SIGTERM, _interrupt)
-    from engine.errors import RunError
-    from flows.soak import soak
-    from nightsoak.progress import showing_progress
-    from tasks.listening import listening
-
     try:
-        with showing_progress() as listener, listening(listener):
-            return soak(settings)
+        with prefect_server() as wait_for_server, showing_progress() as listener:
+            from flows.soak import soak
+            from tasks.listening import listening
+
+            wait_for_server()
+            with listening(listener):
+                return soak(settings)
     except BaseException as error:
         ours = _ours(error)
         if ours is not None:
@@ -132,7 +132,7 @@ def _run(settings: SoakSettings, *, debug: bool) -> Report:
 
 
 def _ours(error: BaseException) -> BaseException | None:
-    """Our own error behind one of Prefect's: after a Ctrl-C its temporary server is often gone before the flow."""
+    """Our own error behind one of Prefect's; behind both, a Ctrl-C that nothing else explains."""
     from engine.errors import NightsoakError
 
     chain = [error]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +20,7 @@ from engine.paths import CHECKOUT, Paths
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_state import RunState
-from engine.soak_steps import Report, measure, reach_edge, report, tune
+from engine.soak_steps import Report, measure, open_warehouse, reach_edge, report, tune
 
 PlanOf = Callable[..., RunPlan]
 NOT_COMPARED = {"wall_clock.json", "truth_manifest.json"}
@@ -134,3 +138,11 @@ def test_a_bot_that_ends_early_is_an_error(plan_of: PlanOf) -> None:
         with pytest.raises(BotError, match="ended early: stopped"):
             reach_edge(plan, messages, 1, nobody)
     assert RunState.read(plan).ended == "stopped"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as on POSIX")
+def test_a_ctrl_c_inside_a_query_is_a_ctrl_c(paths: Paths) -> None:
+    with pytest.raises(KeyboardInterrupt), open_warehouse(paths) as warehouse:
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        warehouse.execute("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b")

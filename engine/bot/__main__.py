@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
-import os
-import signal
 import sys
 from pathlib import Path
 
+from engine.bot.follow import follow_parent
 from engine.bot.protocol import Commands, say
 from engine.errors import NightsoakError
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -21,7 +17,7 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on where the run's journal ends")
     parser.add_argument("--parent-pid", type=int, default=0, help="end when this parent does")
     args = parser.parse_args()
-    if args.parent_pid and not _follow(args.parent_pid):
+    if args.parent_pid and not follow_parent(args.parent_pid):
         return 3
     commands = Commands(sys.stdin)
     commands.listen_to_signals()
@@ -37,14 +33,6 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return 0
-
-
-def _follow(parent_pid: int) -> bool:
-    """Ask Linux for SIGTERM when the parent dies; False if it is dead already. Elsewhere stdin tells."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        return os.getppid() == parent_pid
-    return True
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ class ReplayMarket:
         start_ns: int,
         positions_lots: Sequence[int],
     ) -> None:
+        # A tape of our own shadow runs is replayed as it arrived, any other by exchange time.
+        arrival = tape.meta.order == "arrival"
+        self._order = None if arrival else tape.exch_order
+        config = config._replace(arrival=int(arrival))
         window = (tape.meta.price_low_ticks, tape.meta.price_high_ticks + 1)
         self._tape, self._start_ns = tape, start_ns
         self._session = MakerSession(config, lanes, window, start_ns, positions_lots=positions_lots)
@@ -41,7 +45,7 @@ class ReplayMarket:
 
     def advance(self, until_ns: int) -> Array:
         """Everything before `until_ns`; RECORD_DTYPE rows in time order."""
-        rows = self._session.advance(self._tape.columns, until_ns, self._tape.exch_order)
+        rows = self._session.advance(self._tape.columns, until_ns, self._order)
         if self._early:
             rows = np.concatenate([*self._early, rows])
             self._early.clear()
@@ -59,7 +63,7 @@ class ReplayMarket:
         columns = self._tape.columns.part(0, _FIRST_EVENTS)
         for message, row in enumerate(np.flatnonzero(columns.flags & LAST)):
             local_ts_ns = int(columns.local_ts_ns[row])
-            self._early.append(self._session.advance(self._tape.columns, local_ts_ns + 1, self._tape.exch_order))
+            self._early.append(self._session.advance(self._tape.columns, local_ts_ns + 1, self._order))
             if (touch := self.touch()) != _NO_TOUCH:
                 return (self._start_ns if message == 0 else local_ts_ns), touch
         return self._start_ns, _NO_TOUCH

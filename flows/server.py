@@ -1,0 +1,22 @@
+"""`python -m flows.server PORT PARENT_PID`: Prefect's temporary server, which ends with its parent."""
+
+from __future__ import annotations
+
+import sys
+
+from engine.bot.follow import follow_parent
+
+
+def main() -> int:
+    port, parent_pid = (int(word) for word in sys.argv[1:])
+    if not follow_parent(parent_pid):
+        return 3
+    import uvicorn
+
+    factory = "prefect.server.api.server:create_app"
+    uvicorn.run(factory, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
