@@ -45,6 +45,7 @@ class RunRecord:
     inputs        {name: sha256} of tape columns, profile, configuration
     control       engine.report.control.compare(edge); filled in by `completed` where null
     kpi_intervals engine.report.intervals.kpi_intervals(edge); filled in by `completed` where null
+    queue_bounds  engine.queue_bounds.queue_bounds: lane 0 under the pessimistic and the optimistic queue model, or null
     net_target_bps  the net_bps from which the gate says SUCCESS
 
     Raises:
@@ -63,6 +64,7 @@ class RunRecord:
     inputs: Mapping[str, str] = field(default_factory=dict)
     control: Mapping[str, Any] | None = None
     kpi_intervals: Mapping[str, Any] | None = None
+    queue_bounds: Mapping[str, Any] | None = None
     net_target_bps: float = 3.0
     interrupted: bool = False
 

@@ -66,9 +66,22 @@ def _shortfall(driver: dict[str, Any]) -> str:
     return "-" if missing is None else number(max(0.0, missing), 2)
 
 
+def _queue_note(record: RunRecord) -> list[str]:
+    """What the run would have made had the queue been as bad, or as good, as displayed depth allows."""
+    if record.queue_bounds is None:
+        return []
+    worst, best = record.queue_bounds["pessimistic"], record.queue_bounds["optimistic"]
+    return [
+        f"Queue: net_bps {number(worst['net_bps'], 2, sign=True)} ({count(worst['fills'], 'fill')}) if only trades move "
+        f"us forward, {number(best['net_bps'], 2, sign=True)} ({count(best['fills'], 'fill')}) if every cancel was ahead "
+        f"of us; the run used {record.queue_bounds['used']}. Displayed depth cannot tell which is true."
+    ]
+
+
 def components_notes(record: RunRecord) -> tuple[str, ...]:
     totals = record.edge["totals"]
     notes = [
+        *_queue_note(record),
         "net_bps = gross_bps + fees_eff_bps + slippage_bps + inventory_bps. Each is 1e4 times its sum of money over "
         "the traded notional; + helps net, - costs. The residual is what the four leave unexplained.",
         "gross: distance to the mid when quoted. fees: + rebate, - cost. slippage: what the mid did between quoting "
