@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,22 +34,9 @@ def nightsoak(*words: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One Prefect database for the module: making it takes seconds."""
-    home = tmp_path_factory.mktemp("prefect")
-    before = os.environ.get("PREFECT_HOME")
-    os.environ["PREFECT_HOME"] = str(home)
-    yield home
-    if before is None:
-        del os.environ["PREFECT_HOME"]
-    else:
-        os.environ["PREFECT_HOME"] = before
-
-
 @pytest.mark.slow
 def test_a_soak_ends_with_verdict_report_and_hint_and_the_gate_decides_the_exit_code(
-    paths: Paths, short_tape: Tape, prefect_home: Path, tmp_path: Path
+    paths: Paths, short_tape: Tape, tmp_path: Path
 ) -> None:
     exports = ["--export-json", str(tmp_path / "m.json"), "--export-md", str(tmp_path / "deep" / "r.md")]
     run = nightsoak("soak", "--tape", str(short_tape.path), *SHORT, "--gate", *exports)
@@ -68,7 +54,7 @@ def test_a_soak_ends_with_verdict_report_and_hint_and_the_gate_decides_the_exit_
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as on POSIX")
-def test_ctrl_c_ends_the_bot_reports_the_part_and_exits_130(paths: Paths, short_tape: Tape, prefect_home: Path) -> None:
+def test_ctrl_c_ends_the_bot_reports_the_part_and_exits_130(paths: Paths, short_tape: Tape) -> None:
     """The signal goes to the whole group, as at a terminal, as soon as the bot has begun its journal."""
     run = nightsoak(
         "soak", "--tape", str(short_tape.path), "--iterations", "12", "--window-seconds", "1", "--auto-tune"
