@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,22 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temp.replace(path)
-        sync_folder(path.parent)
     except OSError as error:
-        temp.unlink(missing_ok=True)
+        _discard(temp)
         raise StorageError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
             remedy="free some space or make the folder writable, then run again",
         ) from error
+    except BaseException:
+        _discard(temp)
+        raise
+    sync_folder(path.parent)
+
+
+def _discard(temp: Path) -> None:
+    with suppress(OSError):
+        temp.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

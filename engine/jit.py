@@ -61,7 +61,7 @@ def _cache_folder(package: Path) -> Path | None:
     None (numba's own choice) where the package's folder cannot be written.
     """
     digest = hashlib.sha256()
-    for file in sorted(package.glob("*.py")):
+    for file in (Path(__file__), *sorted(package.glob("*.py"))):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     root = Path(config.CACHE_DIR) if config.CACHE_DIR else package / "__pycache__"
     folder = root / f"{package.name}-{digest.hexdigest()[:16]}"

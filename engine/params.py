@@ -94,9 +94,10 @@ def _checked(name: str, value: Any, where: str) -> float:
         raise OverridesError(
             f"{name} must be a number, not {value!r}", where=where, remedy=f"give {row.low} to {row.high} {row.unit}"
         )
-    if not math.isfinite(value) or not row.low <= value <= row.high:
+    if not row.low <= value <= row.high:  # nor is NaN
+        shown = value if isinstance(value, float) else str(value)[:20]
         raise OverridesError(
-            f"{name} {value} is out of range", where=where, remedy=f"give {row.low} to {row.high} {row.unit}"
+            f"{name} {shown} is out of range", where=where, remedy=f"give {row.low} to {row.high} {row.unit}"
         )
     if row.integer and value != int(value):
         raise OverridesError(
@@ -112,12 +113,12 @@ def read_overrides(path: Path, base: Params) -> Params:
         OverridesError: the file is refused as a whole, with the reason.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
     except OSError as error:
         raise OverridesError(f"cannot be read: {error.strerror}", where=str(path), remedy="check the path") from error
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates)
-    except ValueError as error:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
         raise OverridesError(f"is not JSON: {error}", where=str(path), remedy="write one flat JSON object") from error
     if not isinstance(value, dict):
         raise OverridesError("is not a flat JSON object", where=str(path), remedy='write {"min_interval_ms": 70, ...}')

@@ -47,7 +47,9 @@ class Profile(ConfigModel):
     def kernel_config(self, instrument: Instrument, reference_mid2: int) -> Config:
         """The kernel's constants; order size and position cap in lots of the instrument at the reference mid."""
         queue, power = parse_queue(self.queue)
-        order_lots = instrument.lots_for_notional(self.order_notional_quote, reference_mid2)
+        order_lots = max(
+            instrument.lots_for_notional(self.order_notional_quote, reference_mid2), instrument.min_qty_lots
+        )
         return Config(
             rule=RULE_S1,
             queue=queue,
@@ -55,7 +57,7 @@ class Profile(ConfigModel):
             full_fill=0,
             entry_ns=round(self.entry_latency_ms * _MS),
             response_ns=round(self.response_latency_ms * _MS),
-            order_lots=max(order_lots, instrument.min_qty_lots),
+            order_lots=order_lots,
             cap_lots=max(order_lots, instrument.lots_for_notional(self.position_cap_notional_quote, reference_mid2)),
             venue_min_lots=instrument.min_qty_lots,
             spacing_ns=round(self.venue_spacing_ms * _MS),
@@ -89,7 +91,7 @@ def parse_queue(text: str) -> tuple[int, int]:
     if text == "optimistic":
         return QUEUE_OPTIMISTIC, 0
     name, _, power = text.partition(":")
-    if name == "power" and power.isdigit() and 1 <= int(power) <= 9:
+    if name == "power" and power.isascii() and power.isdigit() and 1 <= int(power) <= 9:
         return QUEUE_POWER, int(power)
     raise ConfigError(f"unknown queue model {text!r}", remedy="give risk, optimistic or power:N with N from 1 to 9")
 

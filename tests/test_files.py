@@ -37,7 +37,6 @@ def test_writes_text_and_bytes_and_makes_folders(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
 
 
-@pytest.mark.xfail(strict=True, reason="write_atomic: unlinking the temporary file raises NotADirectoryError itself")
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "reports").write_text("in the way")
     with pytest.raises(StorageError, match="cannot write") as error:

@@ -27,9 +27,7 @@ BTC = Instrument(
     pnl_currency="USDT",
     min_qty_lots=2,
 )
-SQUARED = pytest.param(
-    "power:²", marks=pytest.mark.xfail(strict=True, raises=ValueError, reason="isdigit() is true of ² too")
-)
+SQUARED = "power:²"
 UNITS = ("_bps", "_ms", "_quote", "_share", "_bps_at_cap", "_burst")
 
 
@@ -70,7 +68,6 @@ def test_s1_in_the_kernels_units() -> None:
     assert (config.market_half_spread_share, config.depth_band_bps) == (1.0, 10.0)
 
 
-@pytest.mark.xfail(strict=True, reason="kernel_config bounds the cap by the order size before the venue's minimum")
 def test_sizes_never_fall_below_the_venues_minimum(folder: Any) -> None:
     profile = load_profile(folder(order_notional_quote=1.0, position_cap_notional_quote=1.0), "S1")
     config = profile.kernel_config(BTC, 1_200_000)

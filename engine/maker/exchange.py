@@ -231,6 +231,7 @@ def take_request(st: State, cfg: Config) -> None:
         if would_cross or lots <= 0:
             unrest(st, order, side)
             say, reason, over = SAY_EXPIRE, REASON_POST_ONLY if would_cross else REASON_GONE, 1
+            lots = max(lots, 0)
         else:
             if key != standing or lots > o["ex_leaves"]:  # priority is lost; kept by shrinking or refreshing
                 st.front[order] = float(st.ex_book[side * width + key])

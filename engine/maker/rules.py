@@ -169,10 +169,10 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
     due = False
     if state == LIVE:
         standing = o["lo_key"]
-        want = min(want, standing + max(1, int(math.floor(lane["max_delta_ratio"] * 2.0 * half))))
         due = now - o["lo_sent_ns"] >= lane["tail_age_ns"]
         if abs(want - standing) < threshold and not due:
             return
+        want = min(want, standing + max(1, int(math.floor(lane["max_delta_ratio"] * 2.0 * half))))
         if want == standing:
             lots = o["lo_leaves"]  # a refresh keeps size and place in the queue
     elif state != FREE:

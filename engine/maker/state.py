@@ -44,10 +44,9 @@ EVENT_NAMES = ("new", "amend", "cancel", "ack", "reject", "expire")
     REASON_SIZE,
     REASON_TAIL_AGE,
     REASON_REQUOTE,
-    REASON_STOP,
-) = range(13)
+) = range(12)
 REASON_NAMES = (
-    "", "new", "amend", "cancel", "post_only", "gone", "gap", "risk", "stale", "size", "tail_age", "requote", "stop",
+    "", "new", "amend", "cancel", "post_only", "gone", "gap", "risk", "stale", "size", "tail_age", "requote",
 )  # fmt: skip
 BLOCK_NAMES = ("min_interval", "throttle", "concurrency", "risk", "stale", "gap")
 BLOCK_MIN_INTERVAL, BLOCK_THROTTLE, BLOCK_CONCURRENCY, BLOCK_RISK, BLOCK_STALE, BLOCK_GAP = range(6)

@@ -72,9 +72,9 @@ def _queue_note(record: RunRecord) -> list[str]:
         return []
     worst, best = record.queue_bounds["pessimistic"], record.queue_bounds["optimistic"]
     return [
-        f"Queue: net_bps {number(worst['net_bps'], 2, sign=True)} ({count(worst['fills'], 'fill')}) if only trades move "
-        f"us forward, {number(best['net_bps'], 2, sign=True)} ({count(best['fills'], 'fill')}) if every cancel was ahead "
-        f"of us; the run used {record.queue_bounds['used']}. Displayed depth cannot tell which is true."
+        f"Queue: net_bps {number(worst['net_bps'], 2, sign=True)} ({count(worst['fills'], 'fill')}) if only trades "
+        f"move us forward, {number(best['net_bps'], 2, sign=True)} ({count(best['fills'], 'fill')}) if every cancel "
+        f"was ahead of us; the run used {record.queue_bounds['used']}. Displayed depth cannot tell which is true."
     ]
 
 

@@ -381,7 +381,7 @@ class Reference:
             lots = ask.lots - (ask.known_leaves - order.leaves)
             if meets or lots <= 0:
                 order.price = None
-                say("expire", "post_only" if meets else "gone", ask.price, lots, over=1)
+                say("expire", "post_only" if meets else "gone", ask.price, max(lots, 0), over=1)
                 return
             if ask.price != order.price or lots > order.leaves:
                 self.rest(order, ask, lots)
@@ -572,12 +572,12 @@ class Reference:
         due = False
         if order.state == "live":
             standing = order.known_price
-            most = max(1, math.floor(params["max_delta_ratio"] * 2.0 * half))
-            if sign * (want - standing) > most:
-                want = standing + sign * most
             due = now - order.known_sent_ns >= round(params["tail_age_ms"] * 1_000_000)
             if abs(want - standing) < threshold and not due:
                 return
+            most = max(1, math.floor(params["max_delta_ratio"] * 2.0 * half))
+            if sign * (want - standing) > most:
+                want = standing + sign * most
             if want == standing:
                 lots = order.known_leaves
         elif order.state != "free":

@@ -84,10 +84,10 @@ def test_max_delta_limits_tightening_only(micro: Any) -> None:
     assert [(ms, price) for ms, _, price, *_ in market.sent(160, BID)] == [(50, 9990), (100, 9992), (150, 9994)]
 
 
-def test_a_tightening_below_the_threshold_waits_until_the_quote_is_due(micro: Any) -> None:
-    """One tick a step, a threshold of two: only the tail age moves the quote."""
-    market = micro(lane={"max_delta_ratio": 0.1, "tail_age_ms": 200}).at(60, *up(10))
-    assert market.sent(300, BID) == [(50, "new", 9990, 10, ""), (250, "amend", 9991, 10, "tail_age")]
+def test_the_threshold_looks_at_what_is_wanted_not_at_the_step_allowed(micro: Any) -> None:
+    """One tick a step, a threshold of two: the quote tightens all the same while it is two ticks away or more."""
+    market = micro(lane={"max_delta_ratio": 0.1}).at(60, *up(3))
+    assert [(ms, price) for ms, _, price, *_ in market.sent(400, BID)] == [(50, 9990), (100, 9991), (150, 9992)]
 
 
 def test_dwell_keeps_off_a_young_touch(micro: Any) -> None:
