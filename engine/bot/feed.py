@@ -42,6 +42,8 @@ class ReplayMarket:
         self._tape, self._start_ns = tape, start_ns
         self._session = MakerSession(config, lanes, window, start_ns, positions_lots=positions_lots)
         self._early: list[Array] = []
+        # Compiles the kernel where its cache is cold, half a minute: before the journal is begun, not after.
+        self._session.advance(tape.columns, start_ns, self._order)
 
     def advance(self, until_ns: int) -> Array:
         """Everything before `until_ns`; RECORD_DTYPE rows in time order."""

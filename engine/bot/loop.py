@@ -140,6 +140,7 @@ class Bot:
         at_ns, touch = self.market.first_touch()
         if touch != _NO_TOUCH:
             self._write(self.formatter.mark(at_ns, touch))
+        self.journal.flush()
 
     def _resume(self, tail: JournalTail) -> None:
         """Go on at the market time of the last record: the book is rebuilt, no order is alive."""
