@@ -19,7 +19,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@echo "compiling the replay kernels (once) ..."
-	@$(BIN)/python -m engine.maker.warm
+	@$(BIN)/python -m engine.warm
+	@$(BIN)/python -m flows.environment
 	@touch $@
 
 soak: setup

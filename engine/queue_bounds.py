@@ -35,7 +35,7 @@ def queue_bounds(
     Args:
         parameters: (time of effect in ns, set) in order of time; the first is in force from the start.
     """
-    config = profile.kernel_config(tape.meta.instrument(), tape.meta.price_low_ticks + tape.meta.price_high_ticks)
+    config = profile.kernel_config(tape.meta.instrument(), tape.reference_mid2())
     bounds: dict[str, Any] = {"used": profile.queue}
     for name, model in MODELS.items():
         changed = config._replace(queue=model, arrival=int(tape.meta.order == "arrival"))

@@ -102,7 +102,7 @@ def _symmetric_set(one: Mapping[str, Any], where: str, step_ms: float) -> dict[s
 def kernel_config(tape: Tape, profile: Profile, settings: ReplaySettings) -> Config:
     """The kernel's constants for `tape`: the profile's, with what `settings` overrides."""
     meta = tape.meta
-    config = profile.kernel_config(meta.instrument(), meta.price_low_ticks + meta.price_high_ticks)
+    config = profile.kernel_config(meta.instrument(), tape.reference_mid2())
     changes: dict[str, Any] = {"full_fill": int(settings.full_fill), "arrival": int(meta.order == "arrival")}
     if settings.queue is not None:
         changes["queue"], changes["power"] = parse_queue(settings.queue)

@@ -33,7 +33,7 @@ def open_bot(plan: RunPlan, ear: Ear, say: Callable[[Message], None], *, resume:
     tape = Tape.open(plan.tape)
     profile = load_profile(plan.paths.config, plan.profile)
     instrument = tape.meta.instrument()
-    config = profile.kernel_config(instrument, reference_mid2(tape))
+    config = profile.kernel_config(instrument, tape.reference_mid2())
     params = plan.params if tail is None else Params().with_changes(tail.params)
     lanes = [dict(params), *(lane["params"] for lane in plan.lanes[1:])]
     flat = dict.fromkeys(range(len(lanes)), plan.position_start_lots)
@@ -51,11 +51,6 @@ def open_bot(plan: RunPlan, ear: Ear, say: Callable[[Message], None], *, resume:
         say=say,
         tail=tail,
     )
-
-
-def reference_mid2(tape: Tape) -> int:
-    """Bid + ask in ticks that sizes in quote currency are turned into lots at: the middle of the price window."""
-    return tape.meta.price_low_ticks + tape.meta.price_high_ticks
 
 
 def _journal(plan: RunPlan, tail: JournalTail | None) -> JournalWriter:

@@ -91,6 +91,21 @@ def touch_at(columns: Columns, rows: Array) -> tuple[Array, Array, Array, Array]
     return out[0], out[1], out[2], out[3]
 
 
+def first_mid2(columns: Columns, events_at_once: int = 1 << 16) -> int:
+    """Bid + ask in ticks at the first message end with a two-sided, uncrossed book; 0 where there is none.
+
+    What a run's sizes in quote currency are turned into lots at: known when the run starts, and no later.
+    """
+    for stop in range(events_at_once, len(columns.kind) + events_at_once, events_at_once):
+        part = columns.part(0, stop)
+        rows = np.flatnonzero(part.flags & LAST)
+        bids, _, asks, _ = touch_at(part, rows)
+        both = np.flatnonzero((bids > 0) & (asks > bids))
+        if len(both):
+            return int(bids[both[0]] + asks[both[0]])
+    return 0
+
+
 @allocating
 def _set_level(
     sizes: Array, best: int, rank: int, qty: int, is_bid: bool, count: int

@@ -19,7 +19,7 @@ import numpy as np
 from engine.errors import StorageError, TapeError
 from engine.files import sha256_file, sync_folder, to_json
 from engine.instrument import Instrument
-from engine.market.book_scan import BookScan, price_window, scan_book
+from engine.market.book_scan import BookScan, first_mid2, price_window, scan_book
 from engine.market.checks import FAIL, OK, WARN, Finding, check_columns
 from engine.market.events import COLUMN_DTYPES, DEPTH, LAST, TRADE, Array, Columns
 from engine.market.tape_meta import IMPORT_AGAIN, META_FILE, Gap, Source, TapeMeta, read_meta
@@ -56,6 +56,17 @@ class Tape:
                 raise TapeError("is altered: its sha256 is not that of meta.json", where=str(file), remedy=IMPORT_AGAIN)
         order = arrays.pop("exch_order", None)
         return cls(path, meta, Columns(**arrays), order)
+
+    def reference_mid2(self) -> int:
+        """Bid + ask in ticks at the start of the tape, at which sizes in quote currency become lots.
+
+        Raises:
+            TapeError: the tape never has a two-sided book.
+        """
+        mid2 = first_mid2(self.columns)
+        if not mid2:
+            raise TapeError("never has a two-sided book", where=str(self.path), remedy="take another tape")
+        return mid2
 
     def release(self, events: int) -> None:
         """Give back the memory of the first `events` events; they are read from disk again if asked for."""

@@ -1,0 +1,32 @@
+"""`python -m engine.warm`: compile what is compiled and build what is cached, so that a first run starts at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.maker.warm import warm as warm_maker
+from engine.market.book_scan import first_mid2, scan_book
+from engine.market.events import BUY, CLEAR, DEPTH, LAST, MARKER, Columns
+
+
+def warm_market() -> None:
+    """Scan a tape of one message, a snapshot of one level a side."""
+    columns = Columns.empty(3)
+    columns.kind[:] = (MARKER, DEPTH, DEPTH)
+    columns.flags[:] = (CLEAR, BUY, LAST)
+    columns.price_ticks[:] = (0, 9, 11)
+    columns.qty_lots[:] = (0, 1, 1)
+    for order in (None, np.arange(3)):
+        scan_book(columns, order)
+    if first_mid2(columns) != 20:
+        raise AssertionError("the compiled book scan does not see the book")
+
+
+def main() -> None:
+    warm_maker()
+    warm_market()
+    import matplotlib.font_manager  # noqa: F401  (builds its font cache on first import)
+
+
+if __name__ == "__main__":
+    main()
