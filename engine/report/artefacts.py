@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError, StorageError, VerificationError
-from engine.files import sha256_file, sync_folder, to_json, write_atomic, write_json
+from engine.files import sync_folder, to_json, write_atomic, write_json
 from engine.paths import CHECKOUT
 from engine.report.index import point_latest_at, write_index
-from engine.report.manifest import MANIFEST, WALL_CLOCK, build_manifest
+from engine.report.manifest import MANIFEST, WALL_CLOCK, artefact_sha256, build_manifest
 from engine.report.record import EDGE, GATE, METRICS_FILE, RunRecord
 from engine.report.render import REPORT, render
 from engine.report.view import View, build_view
@@ -82,7 +82,7 @@ def render_again(folder: Path) -> list[str]:
     for name in _SOURCES:
         if not (folder / name).is_file():
             raise InputError("is missing", where=str(folder / name), remedy="run the soak again")
-        if sha256_file(folder / name) != manifest["artefacts"].get(name):
+        if _artefact_sha256(folder, name, manifest) != manifest["artefacts"].get(name):
             raise VerificationError(
                 f"differs from its sha256 in {MANIFEST}",
                 where=str(folder / name),
@@ -93,9 +93,13 @@ def render_again(folder: Path) -> list[str]:
     for name in changed:
         write_atomic(folder / name, files[name])
     if changed:
-        hashes = manifest["artefacts"] | {name: sha256_file(folder / name) for name in changed}
+        hashes = manifest["artefacts"] | {name: _artefact_sha256(folder, name, manifest) for name in changed}
         write_json(folder / MANIFEST, manifest | {"artefacts": hashes})
     return sorted(changed)
+
+
+def _artefact_sha256(folder: Path, name: str, manifest: dict[str, Any]) -> str:
+    return artefact_sha256((folder / name).read_bytes(), str(manifest["run_id"]))
 
 
 def load_view(folder: Path) -> View:

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError, StorageError, VerificationError
-from engine.files import sha256_file
 from engine.paths import CHECKOUT
 from engine.report.artefacts import build_artefacts, publish, render_again, write_artefacts
 from engine.report.index import resolve_run
-from engine.report.manifest import code_sha256
+from engine.report.manifest import artefact_sha256, code_sha256
 from engine.report.record import RunRecord
 
 NAMES = {
@@ -55,7 +54,7 @@ def test_the_manifest_names_every_other_artefact_by_its_sha256(normal: RunRecord
     text = (folder / "truth_manifest.json").read_text()
     manifest = json.loads(text)
     files = {
-        path.relative_to(folder).as_posix(): sha256_file(path)
+        path.relative_to(folder).as_posix(): artefact_sha256(path.read_bytes(), normal.run_id)
         for path in folder.rglob("*")
         if path.is_file() and path.name not in ("truth_manifest.json", "wall_clock.json")
     }
