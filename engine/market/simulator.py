@@ -36,6 +36,8 @@ class Regime(ConfigModel):
     mean_stay_s: int = Field(gt=0)
     rise_permille: int = Field(ge=0, le=1000)
     sigma_millitick_per_sqrt_s: int = Field(gt=0)
+    news_every_ms: int = Field(ge=1000)
+    news_median_millitick: int = Field(ge=0)
     half_spread_millitick: int = Field(gt=0)
     depth_messages_per_1000_s: int = Field(gt=0)
     trade_orders_per_1000_s: int = Field(gt=0)
@@ -68,8 +70,7 @@ class SimulatorSettings(ConfigModel):
     regimes: tuple[Regime, ...] = Field(min_length=2)
     public_news_permille: int = Field(ge=0, le=1000)
     """Share of the variance of news that every maker knows at once."""
-    jump_every_s: int = Field(gt=0)
-    jump_median_millitick: int = Field(ge=0)
+    news_tail_permille: int = Field(gt=2000)
     react_ms: int = Field(gt=0)
     """Time constant with which the makers learn private news."""
 
@@ -94,13 +95,25 @@ class SimulatorSettings(ConfigModel):
     max_sweep_levels: int = Field(gt=0, le=250)
     informed_permille: int = Field(ge=0, le=1000)
     informed_threshold_millitick: int = Field(ge=0)
+    sweep_per_10k: int = Field(ge=0, le=10_000)
+    cascade_permille: int = Field(ge=0, lt=1000)
+    """Chance that a sweep is followed by another of the same side."""
+    sweep_median_ticks: int = Field(gt=0)
+    """A sweep takes all that is displayed within so many ticks of the touch."""
+    sweep_tail_permille: int = Field(gt=2000)
+    sweep_impact_millitick: int = Field(ge=0)
+    """What a sweep tells: it moves the efficient price by this much, by less where it is less deep than
+    `full_impact_ticks`; impact is concave in size."""
+    full_impact_ticks: int = Field(gt=0)
     rush_permille: int = Field(ge=0)
     """Extra aggressive orders when the makers are wrong by one half-spread."""
-    impact_millitick_per_level: int = Field(ge=0)
+    order_impact_millitick: int = Field(ge=0)
     excite_permille: int = Field(ge=0, lt=1000)
     """Orders that one order brings about in the mean, within about `excite_ms` (a Hawkes branching ratio)."""
     excite_ms: int = Field(gt=0)
     parent_orders: int = Field(gt=0)
+    stick_permille: int = Field(ge=0, le=1000)
+    """Chance that a noise order is the next slice of the parent that traded last."""
     parent_tail_permille: int = Field(gt=0)
 
     latency_mean_us: int = Field(gt=0)
@@ -156,6 +169,8 @@ def generate_chunks(settings: SimulatorSettings, *, chunk_rows: int = DEFAULT_CH
         exponential_table(),
         loglogistic_table(settings.level_tail_permille),
         loglogistic_table(settings.trade_tail_permille),
+        loglogistic_table(settings.news_tail_permille),
+        loglogistic_table(settings.sweep_tail_permille),
         loglogistic_table(settings.parent_tail_permille),
     )
     market = core.new_market(
@@ -218,7 +233,7 @@ def _seed_words(seed: int) -> list[int]:
 
 
 def _regimes(settings: SimulatorSettings) -> core.Ints:
-    """int64[regimes, 7], columns as in simulator_core; the calmest can only rise, the wildest only fall."""
+    """int64[regimes, 9], columns as in simulator_core; the calmest can only rise, the wildest only fall."""
     rows = []
     for n, regime in enumerate(settings.regimes):
         rise = 1000 if n == 0 else 0 if n == len(settings.regimes) - 1 else regime.rise_permille
@@ -229,6 +244,8 @@ def _regimes(settings: SimulatorSettings) -> core.Ints:
                 rise,
                 math.isqrt(variance * settings.public_news_permille // 1000),
                 math.isqrt(variance * (1000 - settings.public_news_permille) // 1000),
+                regime.news_every_ms // core.STEP_MS,
+                regime.news_median_millitick * 1000,
                 regime.half_spread_millitick * 1000,
                 regime.depth_messages_per_1000_s,
                 regime.trade_orders_per_1000_s,
@@ -245,8 +262,7 @@ def _rules(s: SimulatorSettings) -> core.Rules:
         width_ticks=2 * (s.start_price_ticks - low_ticks),
         start_ticks=s.start_price_ticks,
         snapshot_levels=s.snapshot_levels,
-        jump_steps=s.jump_every_s * core.STEPS_PER_S,
-        jump_size=s.jump_median_millitick * 1000,
+        public_permille=s.public_news_permille,
         react_ms=s.react_ms,
         spread_relax_ms=s.spread_relax_ms,
         spread_noise=step_noise,
@@ -263,8 +279,14 @@ def _rules(s: SimulatorSettings) -> core.Rules:
         max_sweep_levels=s.max_sweep_levels,
         informed_permille=s.informed_permille,
         informed_threshold=s.informed_threshold_millitick * 1000,
+        sweep_per_10k=s.sweep_per_10k,
+        cascade_permille=s.cascade_permille,
+        sweep_ticks=s.sweep_median_ticks,
+        sweep_impact=s.sweep_impact_millitick * 1000,
+        full_impact_ticks=s.full_impact_ticks,
         rush_permille=s.rush_permille,
-        impact=s.impact_millitick_per_level * 1000,
+        stick_permille=s.stick_permille,
+        order_impact=s.order_impact_millitick * 1000,
         excite_mhz=s.excite_permille * 1000 // s.excite_ms,
         excite_ms=s.excite_ms,
         parent_orders=s.parent_orders,

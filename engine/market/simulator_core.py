@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from engine.jit import compiled
 from engine.market.events import BUY, CLEAR, DEPTH, LAST, MARKER, TRADE, Columns
 
 Ints = npt.NDArray[np.int64]
@@ -32,13 +32,14 @@ NORMAL_SD = 37_837  # of the sum of four uniform 16-bit integers: 65536 / sqrt(3
 TABLE_BITS = 11
 ONE = 1 << 16  # fixed point of the tables
 MAX_MESSAGE_ROWS = 1024  # a chunk must have this much room left before a message is begun
+EVERYTHING = 1 << 40
 KEEP_LEVELS = 5  # neither a sweep nor a pull takes a side below this many levels
 
 # state
-T, LOCAL, LATENCY, NEXT_STEP, X, M, H, REGIME, EXCITE, STARTED, BEST, COUNT = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
-STATE_SIZE = 14
+T, LOCAL, LATENCY, NEXT_STEP, X, M, H, REGIME, EXCITE, STARTED, PARENT, CASCADE = range(12)
+BEST, COUNT, STATE_SIZE = 12, 14, 16  # BEST and COUNT have a place for each side
 # columns of the regime table
-STAY_STEPS, RISE, SIGMA_PUBLIC, SIGMA_PRIVATE, HALF_SPREAD, DEPTH_MHZ, TRADE_MHZ = range(7)
+STAY_STEPS, RISE, SIGMA_PUBLIC, SIGMA_PRIVATE, NEWS_STEPS, NEWS_SIZE, HALF_SPREAD, DEPTH_MHZ, TRADE_MHZ = range(9)
 
 
 class Rules(NamedTuple):
@@ -48,8 +49,7 @@ class Rules(NamedTuple):
     width_ticks: int
     start_ticks: int
     snapshot_levels: int
-    jump_steps: int
-    jump_size: int
+    public_permille: int
     react_ms: int
     spread_relax_ms: int
     spread_noise: int
@@ -66,8 +66,14 @@ class Rules(NamedTuple):
     max_sweep_levels: int
     informed_permille: int
     informed_threshold: int
+    sweep_per_10k: int
+    cascade_permille: int
+    sweep_ticks: int
+    sweep_impact: int
+    full_impact_ticks: int
     rush_permille: int
-    impact: int
+    stick_permille: int
+    order_impact: int
     excite_mhz: int
     excite_ms: int
     parent_orders: int
@@ -83,6 +89,8 @@ class Tables(NamedTuple):
     exponential: Ints
     level_size: Ints
     trade_size: Ints
+    news_size: Ints
+    sweep_depth: Ints
     parent_length: Ints
 
 
@@ -99,39 +107,39 @@ class Market(NamedTuple):
     parents: Ints
 
 
-@numba.njit(cache=True)
+@compiled
 def _bits32(rng: Ints) -> int:
     t = rng[0] ^ (rng[0] >> 2)
     rng[0], rng[1], rng[2], rng[3] = rng[1], rng[2], rng[3], rng[4]
     v = rng[4]
     rng[4] = (v ^ (v << 4) ^ t ^ (t << 1)) & 0xFFFFFFFF
     rng[5] = (rng[5] + 362437) & 0xFFFFFFFF
-    return (rng[4] + rng[5]) & 0xFFFFFFFF
+    return int((rng[4] + rng[5]) & 0xFFFFFFFF)
 
 
-@numba.njit(cache=True)
+@compiled
 def _below(rng: Ints, n: int) -> int:
     return (_bits32(rng) * n) >> 32
 
 
-@numba.njit(cache=True)
+@compiled
 def _normal(rng: Ints, sd: int) -> int:
     a, b = _bits32(rng), _bits32(rng)
     total = (a & 0xFFFF) + (a >> 16) + (b & 0xFFFF) + (b >> 16) - 2 * 0xFFFF
     return total * sd // NORMAL_SD
 
 
-@numba.njit(cache=True)
+@compiled
 def _pick(rng: Ints, table: Ints, scale: int) -> int:
-    return (table[_bits32(rng) >> (32 - TABLE_BITS)] * scale) >> 16
+    return int((table[_bits32(rng) >> (32 - TABLE_BITS)] * scale) >> 16)
 
 
-@numba.njit(cache=True)
+@compiled
 def _geometric(rng: Ints, tables: Tables, mean: int) -> int:
     return _pick(rng, tables.exponential, mean)
 
 
-@numba.njit(cache=True)
+@compiled
 def _row(out: Columns, i: int, state: Ints, kind: int, flags: int, price_ticks: int, qty_lots: int) -> int:
     out.exch_ts_ns[i] = state[T]
     out.local_ts_ns[i] = state[LOCAL]
@@ -142,7 +150,7 @@ def _row(out: Columns, i: int, state: Ints, kind: int, flags: int, price_ticks: 
     return i + 1
 
 
-@numba.njit(cache=True)
+@compiled
 def _set_level(out: Columns, first: int, i: int, rules: Rules, market: Market, j: int, p: int, qty_lots: int) -> int:
     """Level p (offset) of side j becomes `qty_lots`; one row a level in a message (first <= row < i)."""
     state, levels = market.state, market.levels
@@ -168,22 +176,22 @@ def _set_level(out: Columns, first: int, i: int, rules: Rules, market: Market, j
     return _row(out, i, state, DEPTH, flags, price, qty_lots)
 
 
-@numba.njit(cache=True)
+@compiled
 def _fresh_size(rules: Rules, tables: Tables, rng: Ints, distance: int) -> int:
     scale = rules.level_lots * (1000 + rules.level_slope_permille * distance) // 1000
     return 1 + _pick(rng, tables.level_size, scale)
 
 
-@numba.njit(cache=True)
+@compiled
 def _target(rules: Rules, market: Market, j: int) -> int:
     """Where the makers want side j's touch, never closer than `closest_ticks` to the other side."""
     state = market.state
     if j == 0:
-        return min((state[M] - state[H]) // MICRO - rules.low_ticks, state[BEST + 1] - rules.closest_ticks)
-    return max(-((-state[M] - state[H]) // MICRO) - rules.low_ticks, state[BEST] + rules.closest_ticks)
+        return int(min((state[M] - state[H]) // MICRO - rules.low_ticks, state[BEST + 1] - rules.closest_ticks))
+    return int(max(-((-state[M] - state[H]) // MICRO) - rules.low_ticks, state[BEST] + rules.closest_ticks))
 
 
-@numba.njit(cache=True)
+@compiled
 def _stamp(rules: Rules, market: Market, wait_ns: int) -> None:
     """Moves both clocks to the next message; latency is AR(1) within its bounds, local time never falls."""
     state = market.state
@@ -194,7 +202,7 @@ def _stamp(rules: Rules, market: Market, wait_ns: int) -> None:
     state[LOCAL] = max(state[LOCAL], state[T] + state[LATENCY])
 
 
-@numba.njit(cache=True)
+@compiled
 def _step(rules: Rules, regimes: Ints, tables: Tables, market: Market) -> None:
     """20 ms of what nobody sees: regime, news, what the makers learn, spread, excitement."""
     state, rng = market.state, market.rng
@@ -205,9 +213,10 @@ def _step(rules: Rules, regimes: Ints, tables: Tables, market: Market) -> None:
     public = _normal(rng, regimes[r, SIGMA_PUBLIC])
     state[X] += public + _normal(rng, regimes[r, SIGMA_PRIVATE])
     state[M] += public
-    if _below(rng, rules.jump_steps) == 0:
-        size = _pick(rng, tables.level_size, rules.jump_size)
-        state[X] += size if _below(rng, 2) == 0 else -size
+    if _below(rng, regimes[r, NEWS_STEPS]) == 0:
+        size = _pick(rng, tables.news_size, regimes[r, NEWS_SIZE]) * (1 - 2 * _below(rng, 2))
+        state[X] += size
+        state[M] += size * rules.public_permille // 1000
     margin = (rules.width_ticks // 8) * MICRO  # the price window is a wall, far away
     low = rules.low_ticks * MICRO + margin
     state[X] = min(max(state[X], low), low + rules.width_ticks * MICRO - 2 * margin)
@@ -217,7 +226,7 @@ def _step(rules: Rules, regimes: Ints, tables: Tables, market: Market) -> None:
     state[EXCITE] -= state[EXCITE] * STEP_MS // rules.excite_ms
 
 
-@numba.njit(cache=True)
+@compiled
 def _snapshot(out: Columns, i: int, rules: Rules, tables: Tables, market: Market) -> int:
     """CLEAR, then `snapshot_levels` ticks a side."""
     state, first = market.state, i
@@ -233,7 +242,7 @@ def _snapshot(out: Columns, i: int, rules: Rules, tables: Tables, market: Market
     return i
 
 
-@numba.njit(cache=True)
+@compiled
 def _depth_message(out: Columns, i: int, rules: Rules, tables: Tables, market: Market) -> int:
     state, rng, levels, first = market.state, market.rng, market.levels, i
     rows = 1 + min(_geometric(rng, tables, rules.rows_permille) // 1000, 60)
@@ -244,7 +253,9 @@ def _depth_message(out: Columns, i: int, rules: Rules, tables: Tables, market: M
         room = (_target(rules, market, j) - best) * side  # > 0: may improve; < 0: too eager, to be pulled
         draw = _below(rng, 1000)
         if room < 0 and draw < rules.pull_permille and state[COUNT + j] > KEEP_LEVELS:
-            i = _set_level(out, first, i, rules, market, j, best, 0)
+            target = best + side * room
+            while (state[BEST + j] - target) * side > 0 and i - first < 100 and state[COUNT + j] > KEEP_LEVELS:
+                i = _set_level(out, first, i, rules, market, j, state[BEST + j], 0)
             continue
         if room > 0 and draw < rules.improve_permille:
             price = best + side * (1 + _below(rng, room))
@@ -264,32 +275,54 @@ def _depth_message(out: Columns, i: int, rules: Rules, tables: Tables, market: M
     return i
 
 
-@numba.njit(cache=True)
-def _aggressor(rules: Rules, tables: Tables, market: Market) -> int:
-    """Side of the next aggressive order: where the news points, or the sign of a random parent order."""
-    rng, parents = market.rng, market.parents
-    gap = market.state[X] - market.state[M]
-    if abs(gap) > rules.informed_threshold and _below(rng, 1000) < rules.informed_permille:
-        return 1 if gap > 0 else -1
-    n = _below(rng, rules.parent_orders)
+@compiled
+def _mispricing(rules: Rules, state: Ints) -> int:
+    """Efficient price less displayed mid, microticks: what the informed trade on."""
+    return int(state[X] - (state[BEST] + state[BEST + 1] + 2 * rules.low_ticks) * (MICRO // 2))
+
+
+@compiled
+def _noise_side(rules: Rules, tables: Tables, market: Market) -> int:
+    """Sign of a slice: of the parent order that traded last, or of any."""
+    state, rng, parents = market.state, market.rng, market.parents
+    if _below(rng, 1000) >= rules.stick_permille:
+        state[PARENT] = _below(rng, rules.parent_orders)
+    n = state[PARENT]
     if parents[n, 1] <= 0:
         parents[n, 0] = 1 - 2 * _below(rng, 2)
         parents[n, 1] = 1 + _pick(rng, tables.parent_length, 3)
     parents[n, 1] -= 1
-    return parents[n, 0]
+    return int(parents[n, 0])
 
 
-@numba.njit(cache=True)
+@compiled
 def _trade_message(out: Columns, i: int, rules: Rules, tables: Tables, market: Market) -> int:
     """One aggressive order: a trade row for each level it meets, then a depth row for each of them."""
-    state, levels, first = market.state, market.levels, i
-    side = _aggressor(rules, tables, market)
+    state, rng, levels, first = market.state, market.rng, market.levels, i
+    gap = _mispricing(rules, state)
+    informed = abs(gap) > rules.informed_threshold and _below(rng, 1000) < rules.informed_permille
+    cascade = state[CASCADE] != 0 and _below(rng, 1000) < rules.cascade_permille
+    sweep = cascade or _below(rng, 10_000) < rules.sweep_per_10k
+    if cascade:
+        side = state[CASCADE]
+    elif informed:
+        side = 1 if gap > 0 else -1
+    elif sweep:
+        side = 1 - 2 * _below(rng, 2)
+    else:
+        side = _noise_side(rules, tables, market)
+    state[CASCADE] = side if sweep else 0
     j = 1 if side > 0 else 0
-    left = 1 + _pick(market.rng, tables.trade_size, rules.trade_lots)
     p = state[BEST + j]
+    left, limit = 1 + _pick(rng, tables.trade_size, rules.trade_lots), rules.width_ticks
+    if sweep:
+        left, limit = EVERYTHING, _pick(rng, tables.sweep_depth, rules.sweep_ticks)
+    last_price = p + side * limit
     for _ in range(min(rules.max_sweep_levels, state[COUNT + j] - KEEP_LEVELS)):
         while levels[j, p] == 0:
             p += side
+        if (p - last_price) * side > 0:
+            break
         take = min(left, levels[j, p])
         i = _row(out, i, state, TRADE, BUY * j, p + rules.low_ticks, take)
         left -= take
@@ -300,12 +333,20 @@ def _trade_message(out: Columns, i: int, rules: Rules, tables: Tables, market: M
     for n in range(first, last):
         p = out.price_ticks[n] - rules.low_ticks
         i = _set_level(out, first, i, rules, market, j, p, levels[j, p] - out.qty_lots[n])
-    state[M] += side * rules.impact * (last - first)
+    if last > first and sweep:
+        if cascade or informed:  # it follows news and is none: the makers hear of what there is
+            told = state[X] - state[M]
+        else:
+            depth = min(abs(out.price_ticks[last - 1] - out.price_ticks[first]), rules.full_impact_ticks)
+            told = side * rules.sweep_impact * depth // rules.full_impact_ticks
+            state[X] += told
+        state[M] += told * rules.public_permille // 1000
+    state[M] += side * rules.order_impact
     state[EXCITE] += rules.excite_mhz
     return i
 
 
-@numba.njit(cache=True)
+@compiled
 def fill(out: Columns, rules: Rules, regimes: Ints, tables: Tables, market: Market, stop_ns: int) -> int:
     """Writes whole messages into `out` until it is nearly full or the exchange time reaches `stop_ns`.
 
@@ -321,7 +362,7 @@ def fill(out: Columns, rules: Rules, regimes: Ints, tables: Tables, market: Mark
         out.flags[i - 1] |= LAST
     while i <= room and state[T] < stop_ns:
         r = state[REGIME]
-        rush = min(abs(state[X] - state[M]) * rules.rush_permille // state[H], 10_000)
+        rush = min(abs(_mispricing(rules, state)) * rules.rush_permille // state[H], 10_000)
         trade_mhz = regimes[r, TRADE_MHZ] * (1000 + rush) // 1000 + state[EXCITE]
         total_mhz = regimes[r, DEPTH_MHZ] + trade_mhz
         _stamp(rules, market, _pick(rng, tables.exponential, 1_000_000_000_000 // total_mhz))
