@@ -14,6 +14,7 @@ GROUPS = (
     "nightsoak.replay",
     "nightsoak.warehouse",
     "nightsoak.report",
+    "nightsoak.judge",
     "nightsoak.setup",
 )
 """Modules with `register(commands)`: each adds its subparsers and sets `run` to a function(args) -> exit code."""

@@ -27,8 +27,8 @@ from engine.tuning.longrun import long_run_variance
 
 Label = Literal["HEALTHY", "NODATA", "ROLLBACK"]
 
-_SD_ALLOWANCE_WINDOWS = 5.0
-_TARGET_ALLOWANCE_SE = 0.5
+_SD_ALLOWANCE_WINDOWS = 6.0
+_TARGET_ALLOWANCE_SE = 0.6
 
 
 class CusumSettings(ConfigModel):
@@ -73,8 +73,8 @@ def level_baseline(levels_bps: ArrayLike) -> Baseline:
 def estimated_baselines(healthy_bps: NDArray[np.float64], *, paired: bool) -> tuple[NDArray[np.float64], ...]:
     """(target, sd), shape [...], from n healthy windows, shape [..., n].
 
-    Estimates err, and a detector with too small an sd or too high a target cries wolf: the sd is taken (1 + 5/n)
-    times as large, and the mean of the level half a standard error lower (figures: docs/promotion.md).
+    Estimates err, and a detector with too small an sd or too high a target cries wolf: the sd is taken (1 + 6/n)
+    times as large, and the mean of the level 0.6 standard errors lower (figures: docs/promotion.md).
     """
     n = healthy_bps.shape[-1]
     sd = healthy_bps.std(axis=-1, ddof=1) * (1 + _SD_ALLOWANCE_WINDOWS / n)
