@@ -11,6 +11,7 @@ import pytest
 
 from engine.config import parse_config
 from engine.errors import ConfigError
+from engine.paths import CHECKOUT
 from engine.tuning.confirm import ConfirmSettings, confirm_many, mean_test
 from engine.tuning.judge import Judgement, JudgeSettings, judge_challenger, load_judge, screen
 from engine.tuning.longrun import long_run_variance
@@ -277,3 +278,18 @@ def test_the_screen(settings) -> None:
 def test_looks_that_cannot_be_are_refused(looks) -> None:
     with pytest.raises(ConfigError):
         parse_config(f'{{"looks": {looks}, "error_per_side": 0.05}}', ConfirmSettings, where="judge.json")
+
+
+def test_the_documentation_has_the_shipped_settings(settings) -> None:
+    text = (CHECKOUT / "docs" / "promotion.md").read_text()
+    bounds = settings.confirm.boundaries
+    rows = zip(bounds.looks, bounds.z, bounds.spent, strict=True)
+    for look, (windows, z, spent) in enumerate(rows, 1):
+        assert f"| {look} | {windows} | {z:.3f} | {spent:.4f} |" in text
+    cusum, excess = settings.cusum, settings.shortfall.allowed_excess
+    assert f"| k | {cusum.k_sd:g} sd |" in text
+    assert f"| h | {cusum.h_sd:g} sd |" in text
+    assert f"| winsorised at | {cusum.winsor_sd:g} sd |" in text
+    assert f"| blind after | {cusum.max_missing_in_a_row} windows" in text
+    assert f"worst {100 * settings.shortfall.tail_share:g} % of windows may lie at most {1 + excess:g} times" in text
+    assert f"one-sided LRV-t at {100 * settings.screen.level:g} %" in text
