@@ -66,10 +66,17 @@ def check_inputs(settings: SoakSettings, paths: Paths) -> None:
     _starting_params(settings, paths, symbol)
 
 
-def make_plan(settings: SoakSettings, paths: Paths, *, progress: Callable[[float], None] | None = None) -> RunPlan:
+def make_plan(
+    settings: SoakSettings,
+    paths: Paths,
+    *,
+    progress: Callable[[float], None] | None = None,
+    run_id: str | None = None,
+) -> RunPlan:
     """The plan of a new run, written to its folder; the caller holds the lock.
 
     Args:
+        run_id: the id to use where a run is done again; a new one by default.
         progress: called with the share of the default tape that is generated, 0..1.
 
     Raises:
@@ -82,7 +89,8 @@ def make_plan(settings: SoakSettings, paths: Paths, *, progress: Callable[[float
     params, source = _starting_params(settings, paths, symbol)
     schedule = _schedule(tape, settings)
     inputs = _inputs(tape, paths, profile_name)
-    run_id = _claim(paths, symbol, {"inputs": inputs, "settings": settings.model_dump(), "params": dict(params)})
+    if run_id is None:
+        run_id = _claim(paths, symbol, {"inputs": inputs, "settings": settings.model_dump(), "params": dict(params)})
     plan = RunPlan(
         run_id=run_id,
         symbol=symbol,

@@ -26,7 +26,7 @@ from engine.paths import Paths
 from engine.profile import load_profile
 from engine.queue_bounds import queue_bounds
 from engine.report.artefacts import publish
-from engine.report.record import RunRecord
+from engine.report.record import OPERATOR, RunRecord
 from engine.soak import RunPlan
 from engine.soak_state import RunState, utc_now
 from engine.tuning.autotune import Decision, TuneState, decide
@@ -133,7 +133,8 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
     bounds = None if interrupted else _queue_bounds(plan, in_force)
-    record = make_record(plan, state, edge, series, bounds, interrupted=interrupted)
+    parameters = parameters_in_time(plan, state.decisions, in_force)
+    record = make_record(plan, state, edge, series, bounds, parameters, interrupted=interrupted)
     folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
@@ -163,6 +164,7 @@ def make_record(
     edge: Mapping[str, Any],
     series: Mapping[str, Any],
     bounds: Mapping[str, Any] | None,
+    parameters: Sequence[Mapping[str, Any]],
     *,
     interrupted: bool,
 ) -> RunRecord:
@@ -184,6 +186,7 @@ def make_record(
         gate=gate.to_json(),
         params_start=dict(plan.params),
         params_final=dict(params),
+        parameters=parameters,
         decisions=state.decisions,
         series=series,
         data_quality={
@@ -200,10 +203,31 @@ def make_record(
     )
 
 
+def parameters_in_time(
+    plan: RunPlan, decisions: Sequence[Mapping[str, Any]], changes: Sequence[tuple[int, Mapping[str, float]]]
+) -> list[dict[str, Any]]:
+    """RunRecord.parameters from the sets that took effect, (time in ns, set), and the decisions that were made.
+
+    What took effect at an iteration's end and is not what was decided there came from somebody else.
+    """
+    decided = {}
+    for decision in decisions:
+        last_window = (decision["iteration"] + 1) * plan.schedule.windows_per_iteration - 1
+        decided[plan.schedule.window_end_ns(last_window)] = decision
+    rows = [{"effective_ts_ns": plan.schedule.start_ns, "source": "start", "params": dict(plan.params)}]
+    for ts_ns, params in changes:
+        decision = decided.get(ts_ns)
+        ours = decision is not None and decision["params_after"] == params
+        source = f"decision after iteration {decision['iteration']}" if decision and ours else OPERATOR
+        rows.append({"effective_ts_ns": ts_ns, "source": source, "params": dict(params)})
+    return rows
+
+
 def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
     settings, schedule = plan.settings, plan.schedule
     return {
         "mode": "replay",
+        "settings": settings.model_dump(mode="json", exclude={"comment"}),
         "venue": plan.tape_facts["venue"],
         "symbol": plan.symbol,
         "quote_currency": plan.tape_facts["quote_currency"],
@@ -218,7 +242,6 @@ def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
         "seed": settings.seed,
         "params_source": plan.params_source,
         "latency_modelled": plan.latency_modelled,
-        "git": plan.git,
         "command": settings.command(plan.profile),
         "tape": plan.tape_facts,
     }

@@ -1,0 +1,56 @@
+"""The committed example run: `python -m engine.example` makes reports/example again from the sample tape.
+
+A test compares what this makes with what is committed, so that the example shows what the code does today.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from engine.bot.process import BotProcess
+from engine.paths import CHECKOUT, Paths
+from engine.report.artefacts import WALL_CLOCK
+from engine.soak import RunPlan, SoakSettings
+from engine.soak_plan import make_plan
+from engine.soak_steps import measure, reach_edge, report, tune
+
+RUN_ID = "20261120T020000-SIMUSDT-e8a1"
+SAMPLE = "datasets/sample"
+EXAMPLE = CHECKOUT / "reports" / "example"
+SETTINGS = SoakSettings(tape=SAMPLE, hours=3, iterations=3, window_seconds=10, auto_tune=True, profile="S1")
+
+
+def make_example(home: Path) -> Path:
+    """The example run, made under `home`; returns its report folder."""
+    paths = Paths(config=CHECKOUT / "config", datasets=home / "datasets", reports=home / "reports")
+    with contextlib.chdir(CHECKOUT):  # the tape is named as a reader of the report would name it
+        plan = make_plan(SETTINGS, paths, run_id=RUN_ID)
+        run_soak(plan)
+        return report(plan).folder
+
+
+def run_soak(plan: RunPlan) -> None:
+    """A soak from its first window to its last, without Prefect: the flow's recipe."""
+    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
+        messages = bot.messages()
+        for iteration in range(plan.schedule.iterations):
+            reach_edge(plan, messages, iteration, lambda _message: None)
+            if iteration + 1 < plan.schedule.iterations:
+                measured = measure(plan, iteration)
+                if plan.settings.auto_tune:
+                    tune(plan, measured)
+                bot.command("continue", source=f"auto-tune iteration {iteration + 1}")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        made = make_example(Path(home))
+        shutil.rmtree(EXAMPLE, ignore_errors=True)
+        shutil.copytree(made, EXAMPLE, ignore=shutil.ignore_patterns(WALL_CLOCK))
+
+
+if __name__ == "__main__":
+    main()
