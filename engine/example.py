@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine.bot.process import BotProcess
 from engine.paths import CHECKOUT, Paths
-from engine.report.artefacts import WALL_CLOCK
+from engine.report.manifest import WALL_CLOCK
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_steps import measure, reach_edge, report, tune

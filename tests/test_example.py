@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.example import EXAMPLE, make_example
-from engine.report.artefacts import WALL_CLOCK
+from engine.report.manifest import WALL_CLOCK
 
 _CODE = ("code_sha256", "lock_sha256")  # these change with every commit, the results need not
 
