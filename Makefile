@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONUTF8 := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: setup soak test lint bench up soak-test clean
+.PHONY: setup soak test lint bench example clean
 setup: $(STAMP)
 
 # Reinstalls only when the lock or the package list changes; compiles the numba kernels into their cache.
@@ -34,6 +34,14 @@ lint: setup
 
 test: lint
 	@$(BIN)/python -m pytest
+
+# Prints our figures beside the peer's and writes benchmarks/results.json; ten minutes or so.
+bench: setup
+	@$(BIN)/python benchmarks/run.py
+
+# Makes the committed example run again.
+example: setup
+	@$(BIN)/python -m engine.example
 
 clean:
 	rm -rf $(VENV) build *.egg-info
