@@ -234,6 +234,8 @@ def _snapshot(out: Columns, i: int, rules: Rules, tables: Tables, market: Market
     for j in range(2):
         side = 1 - 2 * j
         centre = (state[M] - side * state[H]) // MICRO - rules.low_ticks
+        if j == 1:
+            centre = max(centre, state[BEST] + rules.closest_ticks)
         state[BEST + j] = centre
         for k in range(rules.snapshot_levels):
             qty = _fresh_size(rules, tables, market.rng, k)
