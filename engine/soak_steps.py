@@ -129,7 +129,7 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
         _ingest(plan, warehouse)
         edge = edge_report(warehouse, plan.run_id)
         series = chart_series(warehouse, plan.run_id)
-        in_force = params_in_time(warehouse, plan.run_id)
+        in_force = [(ts_ns, _numbers(params)) for ts_ns, params in params_in_time(warehouse, plan.run_id)]
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
     bounds = None if interrupted else _queue_bounds(plan, in_force)
@@ -216,11 +216,16 @@ def parameters_in_time(
         decided[plan.schedule.window_end_ns(last_window)] = decision
     rows = [{"effective_ts_ns": plan.schedule.start_ns, "source": "start", "params": dict(plan.params)}]
     for ts_ns, params in changes:
-        decision = decided.get(ts_ns)
-        ours = decision is not None and decision["params_after"] == params
-        source = f"decision after iteration {decision['iteration']}" if decision and ours else OPERATOR
+        at_edge = decided.get(ts_ns)
+        ours = at_edge is not None and at_edge["params_after"] == params
+        source = f"decision after iteration {at_edge['iteration']}" if at_edge and ours else OPERATOR
         rows.append({"effective_ts_ns": ts_ns, "source": source, "params": dict(params)})
     return rows
+
+
+def _numbers(params: Mapping[str, Any]) -> dict[str, float]:
+    """A journalled set, whose decimals may be text, as the numbers that were in force."""
+    return dict(Params().with_changes({name: float(value) for name, value in params.items()}))
 
 
 def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:

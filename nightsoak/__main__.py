@@ -14,6 +14,7 @@ GROUPS = (
     "nightsoak.replay",
     "nightsoak.warehouse",
     "nightsoak.report",
+    "nightsoak.verify",
     "nightsoak.judge",
     "nightsoak.setup",
 )

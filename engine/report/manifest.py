@@ -15,7 +15,7 @@ from engine.paths import CHECKOUT
 from engine.report.record import RunRecord
 
 MANIFEST, WALL_CLOCK = "truth_manifest.json", "wall_clock.json"
-FORMAT = 1
+FORMAT = 2
 _CODE = ("engine/**/*.py", "engine/**/*.sql", "templates/**/*.j2")
 
 
@@ -37,7 +37,8 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
             "high_bps": interval.get("high"),
         },
         "plan": record.plan,
-        "parameters": parameters_in_time(record),
+        "parameters": record.parameters,
+        "overrides_refused": record.data_quality.get("overrides_refused") or [],
         "seeds": {"run": record.plan.get("seed"), "tape": (tape.get("generated") or {}).get("seed")},
         "trials": 0,
         "coverage_pct": totals["coverage_pct"],
@@ -50,30 +51,9 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
         },
         "inputs": record.inputs,
         "code_sha256": code_sha256(checkout),
-        "lock_sha256": _text_sha256(checkout / "requirements.lock"),
+        "lock_sha256": lock_sha256(checkout),
         "artefacts": {name: artefact_sha256(artefacts[name], record.run_id) for name in sorted(artefacts)},
     }
-
-
-def parameters_in_time(record: RunRecord) -> list[dict[str, Any]]:
-    """[{effective_ts_ns, source, params}]: the starting set, then every set that took effect, in order of time.
-
-    A decision takes effect at its iteration's end; one that changed nothing is left out.
-    """
-    iterations = {row["iteration"]: row for row in record.edge.get("iterations", [])}
-    start_ns = min((row["start_ns"] for row in iterations.values()), default=None)
-    rows = [{"effective_ts_ns": start_ns, "source": "start", "params": record.params_start}]
-    for decision in record.decisions:
-        if decision["params_after"] != rows[-1]["params"]:
-            ended = iterations.get(decision["iteration"])
-            rows.append(
-                {
-                    "effective_ts_ns": ended["end_ns"] if ended else None,
-                    "source": f"decision after iteration {decision['iteration']}",
-                    "params": decision["params_after"],
-                }
-            )
-    return rows
 
 
 def artefact_sha256(data: bytes, run_id: str) -> str:
@@ -88,6 +68,11 @@ def code_sha256(checkout: Path = CHECKOUT) -> str:
     for name in sorted(files):
         digest.update(f"{name}\0{_text_sha256(files[name])}\n".encode())
     return digest.hexdigest()
+
+
+def lock_sha256(checkout: Path = CHECKOUT) -> str:
+    """Of requirements.lock: the version and hash of everything that is installed."""
+    return _text_sha256(checkout / "requirements.lock")
 
 
 def _text_sha256(path: Path) -> str:

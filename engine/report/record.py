@@ -23,6 +23,7 @@ EDGE, GATE, METRICS_FILE, OVERRIDES = (
     "soak_metrics.json",
     "runtime_overrides.json",
 )
+OPERATOR = "overrides file"
 _RUN_ID = re.compile(r"\d{8}T\d{6}-[\w.-]+", re.ASCII)
 _OWN_FILES = ("edge", "gate")
 
@@ -33,10 +34,13 @@ class RunRecord:
 
     plan          mode, venue, symbol, profile, hours, iterations, window_seconds, auto_tune, seed, latency_modelled,
                   quote_currency, params_source, command (the arguments after `nightsoak`, without machine paths),
-                  tape: {name (as given to --tape, no machine path), generated ({seed, ...} or null), count, ...}
-                  or null for a live feed
+                  settings (engine.soak.SoakSettings, with which the run can be done again),
+                  tape: {name (as given to --tape, no machine path), generated (the market's whole settings, or
+                  null), digest, count, ...} or null for a live feed
     edge          EDGE_REPORT.json as docs/design.md has it
     gate          KPI_GATE.json: engine.tuning.gate.GateResult.to_json()
+    parameters    [{effective_ts_ns, source, params}]: lane 0's starting set ("start"), then each that took effect, at
+                  its market time ("decision after iteration 0"; OPERATOR where somebody else wrote the overrides)
     decisions     engine.tuning.autotune.Decision.to_json() after each iteration but the last, in order
     series        engine.warehouse.series.chart_series: marks {ts_ns, mid}, fills {ts_ns, price, side}, position
                   {ts_ns, qty}; `completed` thins it and drops other columns
@@ -58,6 +62,7 @@ class RunRecord:
     gate: Mapping[str, Any]
     params_start: Mapping[str, float]
     params_final: Mapping[str, float]
+    parameters: Sequence[Mapping[str, Any]] = ()
     decisions: Sequence[Mapping[str, Any]] = ()
     series: Mapping[str, Any] = field(default_factory=dict)
     data_quality: Mapping[str, Any] = field(default_factory=dict)

@@ -250,6 +250,16 @@ def decisions_of() -> list[dict[str, Any]]:
     ]
 
 
+def parameters_of(edge: dict[str, Any], decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The starting set and what each of `decisions` brought, at its iteration's end."""
+    rows = [{"effective_ts_ns": START_NS, "source": "start", "params": START}]
+    for decision in decisions:
+        end_ns = edge["iterations"][decision["iteration"]]["end_ns"]
+        source = f"decision after iteration {decision['iteration']}"
+        rows.append({"effective_ts_ns": end_ns, "source": source, "params": decision["params_after"]})
+    return rows
+
+
 def series_of(windows: int, *, fills: bool = True) -> dict[str, Any]:
     rng = random.Random(11)
     mid, position = 60_000.0, 0.0
@@ -304,6 +314,7 @@ def normal_record() -> RunRecord:
         },
         edge=edge,
         gate=gate_of(edge["totals"], "WARN", interval),
+        parameters=parameters_of(edge, decisions_of()[:2]),
         decisions=decisions_of(),
         params_start=START,
         params_final=decisions_of()[-1]["params_after"],
@@ -330,6 +341,7 @@ def nodata_record() -> RunRecord:
         | {"tape": {"name": "datasets/tapes/quiet", "generated": None, "count": 81_000}},
         edge=edge,
         gate=gate_of(edge["totals"], "NODATA", None),
+        parameters=parameters_of(edge, []),
         decisions=(),
         params_final=START,
         series=series_of(6, fills=False) | {"fills": {"ts_ns": [], "price": [], "side": []}},
@@ -344,6 +356,7 @@ def interrupted_record() -> RunRecord:
         normal_record(),
         edge=edge,
         gate=gate_of(edge["totals"], "WARN", None),
+        parameters=parameters_of(edge, decisions_of()[:1]),
         decisions=decisions_of()[:1],
         params_final=decisions_of()[0]["params_after"],
         series=series_of(8),

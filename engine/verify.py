@@ -1,0 +1,393 @@
+"""A run's certificate: do the run again from its folder alone and compare every artefact byte for byte.
+
+    1. its own files      each artefact against its sha256 in the manifest, the manifest against the documents
+    2. its inputs         code, lock, configuration and tape of today against those of the manifest
+    3. the run again      in a temporary home, under the same run id, by the code of a soak: bot, warehouse, decisions
+    4. the comparison     every file but wall_clock.json
+
+Taken over from the manifest and not made again: run id, the tape's name, where the starting parameters came from, and
+what was written into the overrides file by others than the decision rules (an input of the run).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.bot.process import BotProcess
+from engine.differences import ABSENT, differences, shown
+from engine.errors import InputError, TapeError
+from engine.files import sha256_file, write_json
+from engine.market.simulator import SimulatorSettings, generate_tape
+from engine.market.tape_meta import META_FILE, read_meta
+from engine.paths import CHECKOUT, Paths
+from engine.profile import profile_path
+from engine.report.manifest import (
+    FORMAT,
+    MANIFEST,
+    WALL_CLOCK,
+    artefact_sha256,
+    build_manifest,
+    code_sha256,
+    lock_sha256,
+)
+from engine.report.record import EDGE, GATE, METRICS_FILE, OPERATOR, OVERRIDES, RunRecord
+from engine.report.render import REPORT, SUMMARY, render
+from engine.soak import RunPlan, SoakSettings
+from engine.soak_plan import make_plan
+from engine.soak_state import RunState
+from engine.soak_steps import measure, reach_edge, report, tune
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+_NUMBERS = (EDGE, GATE, METRICS_FILE)
+_ORDER = (*_NUMBERS, OVERRIDES, MANIFEST, REPORT, SUMMARY)
+"""Where a difference is looked for first: causes before what is made from them."""
+_CODE = ("code_sha256", "lock_sha256")
+_TAPE = "tape/"
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An input that is not what it was: `recorded` in the manifest, `now` found (ABSENT where there is none)."""
+
+    name: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A file that is not what it should be: at `where` (a leaf or line) `recorded` in the folder, `again` made anew."""
+
+    file: str
+    where: str
+    recorded: str
+    again: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of it. `compared` counts the artefacts that were made again; `open` says what was not verified."""
+
+    run_id: str
+    verified: bool
+    compared: int
+    changed_inputs: tuple[Changed, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def verify_run(
+    folder: Path, paths: Paths, *, tapes: Sequence[Path] = (), listen: Listener | None = None
+) -> Verification:
+    """Do the run in `folder` again and compare.
+
+    Args:
+        tapes: further places to look for the tape: its folder, or a folder of tapes.
+        listen: hears the messages of the run that is made again.
+
+    Raises:
+        InputError: no manifest of this version, or the tape is not to be found; says where it was looked for.
+        RunError: the run could not be made again.
+    """
+    manifest = read_manifest(folder)
+    inputs = changed_inputs(manifest, paths)
+    own = _own_files(folder, manifest)
+    if manifest["interrupted"]:
+        return _interrupted(folder, manifest, inputs, own)
+    edited = () if any(finding.file in _NUMBERS for finding in own) else _edited(folder, manifest)
+    if edited:
+        text = f"the run was not made again: {MANIFEST} contradicts the run's own documents"
+        return Verification(manifest["run_id"], False, 0, inputs, (*edited, *own), open=(text,))
+    with tempfile.TemporaryDirectory(prefix="nightsoak-verify-", ignore_cleanup_errors=True) as home:
+        tape, tape_changes = _tape(manifest, paths, tapes, Path(home), listen or _nobody)
+        if tape is None:
+            text = "the run was not made again: its tape is not what it was"
+            return Verification(manifest["run_id"], False, 0, (*inputs, *tape_changes), tuple(own), open=(text,))
+        again = _make_again(manifest, tape, paths, Path(home), listen or _nobody)
+        compared, findings = _compare(folder, again)
+    inputs = (*inputs, *tape_changes)
+    return Verification(
+        manifest["run_id"], not findings, compared, inputs, tuple(findings), tuple(_notes(inputs, findings))
+    )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest in `folder`.
+
+    Raises:
+        InputError: it cannot be read, or another version wrote it.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), remedy="name the folder of a run") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"is not format {FORMAT}", where=str(path), remedy="verify it with the version that wrote it")
+    return manifest
+
+
+def changed_inputs(manifest: Mapping[str, Any], paths: Paths) -> tuple[Changed, ...]:
+    """Code, lock and configuration that are not what they were when the run was made."""
+    now = {"code_sha256": code_sha256(), "lock_sha256": lock_sha256()}
+    recorded = {name: manifest[name] for name in _CODE}
+    for name, digest in manifest["inputs"].items():
+        if name.startswith(_TAPE):
+            continue
+        file = profile_path(paths.config, manifest["plan"]["profile"]) if name == "config/profile" else None
+        file = file or paths.config / name.removeprefix("config/")
+        recorded[name], now[name] = digest, sha256_file(file) if file.is_file() else ABSENT
+    return tuple(Changed(name, recorded[name], now[name]) for name in recorded if recorded[name] != now[name])
+
+
+def _own_files(folder: Path, manifest: Mapping[str, Any]) -> list[Finding]:
+    """Artefacts that are not those whose sha256 the manifest holds."""
+    found = []
+    for name in sorted(manifest["artefacts"], key=_place):
+        file = folder / name
+        now = artefact_sha256(file.read_bytes(), manifest["run_id"]) if file.is_file() else ABSENT
+        if now != manifest["artefacts"][name]:
+            found.append(Finding(name, "sha256 in the manifest", manifest["artefacts"][name], now))
+    return found
+
+
+def _edited(folder: Path, manifest: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Leaves of the manifest that are not what the run's documents, whole by their sha256, say."""
+    record = RunRecord.from_documents({name: json.loads((folder / name).read_bytes()) for name in _NUMBERS})
+    rebuilt = build_manifest(record, dict.fromkeys(manifest["artefacts"], b""))
+    of_documents = [name for name in {**manifest, **rebuilt} if name not in (*_CODE, "artefacts")]
+    found = []
+    for name in of_documents:
+        for leaf in differences(manifest.get(name, ABSENT), rebuilt.get(name, ABSENT), name):
+            found.append(Finding(MANIFEST, leaf.path, shown(leaf.first), shown(leaf.second)))
+    return tuple(found)
+
+
+def _interrupted(
+    folder: Path, manifest: Mapping[str, Any], inputs: tuple[Changed, ...], own: list[Finding]
+) -> Verification:
+    """An interrupted run ended when somebody pressed a key: only what follows from its own numbers can be checked."""
+    findings = list(own)
+    if not own:
+        findings += _edited(folder, manifest)
+        made = render({name: json.loads((folder / name).read_bytes()) for name in _NUMBERS})
+        findings += _compare_files({name: (folder / name).read_bytes() for name in made}, made)
+    missing = (
+        f"the run was interrupted at a moment that cannot be repeated: {', '.join(_NUMBERS)} were not made again; only "
+        "their sha256, the manifest and the documents rendered from them were checked"
+    )
+    return Verification(manifest["run_id"], False, 0, inputs, tuple(findings), open=(missing,))
+
+
+# --- the tape --------------------------------------------------------------------------------------------------------
+
+
+def _tape(
+    manifest: Mapping[str, Any], paths: Paths, places: Sequence[Path], home: Path, listen: Listener
+) -> tuple[Path | None, tuple[Changed, ...]]:
+    """Where the run's tape is (generated into `home` if need be), and what of it is not what it was.
+
+    The path is None where a tape of that name is there but its events are others.
+    """
+    identity = manifest["plan"]["tape"]
+    candidates = list(_candidates(identity["name"], paths, places))
+    for candidate in candidates:
+        if _digest(candidate) == identity["digest"]:
+            changes = _column_changes(manifest, candidate)
+            return (None if changes else candidate), changes
+    if not places and identity["generated"]:
+        return _generate(manifest, home, listen)
+    named = [place for place in candidates if place.name == Path(identity["name"]).name or place in places]
+    if named:
+        changes = _column_changes(manifest, named[0])
+        return None, changes or (Changed(f"{_TAPE}{META_FILE}", identity["digest"], _digest(named[0]) or ABSENT),)
+    raise InputError(
+        f"the tape {identity['name']} (digest {identity['digest'][:16]}) is not here",
+        where=manifest["run_id"],
+        remedy="say where it is with --tape DIR",
+    )
+
+
+def _candidates(name: str, paths: Paths, places: Sequence[Path]) -> Iterator[Path]:
+    """Folders that hold a tape, the likeliest first."""
+    datasets = dict.fromkeys((paths.datasets, CHECKOUT / "datasets"))
+    roots = [folder / kind for folder in datasets for kind in ("sample", "tapes")]
+    seen = set()
+    for place in (*places, Path(name), CHECKOUT / name, *roots):
+        for folder in (place, *(sorted(place.iterdir()) if place.is_dir() else ())):
+            if folder not in seen and (folder / META_FILE).is_file():
+                seen.add(folder)
+                yield folder
+
+
+def _digest(folder: Path) -> str | None:
+    try:
+        return read_meta(folder).digest
+    except TapeError:
+        return None
+
+
+def _column_changes(manifest: Mapping[str, Any], folder: Path) -> tuple[Changed, ...]:
+    """The tape's files whose sha256 is not that of the manifest."""
+    changes = []
+    for name, digest in manifest["inputs"].items():
+        if name.startswith(_TAPE):
+            file = folder / name.removeprefix(_TAPE)
+            now = sha256_file(file) if file.is_file() else ABSENT
+            if now != digest:
+                changes.append(Changed(name, digest, now))
+    return tuple(changes)
+
+
+def _generate(manifest: Mapping[str, Any], home: Path, listen: Listener) -> tuple[Path | None, tuple[Changed, ...]]:
+    identity = manifest["plan"]["tape"]
+    try:
+        market = SimulatorSettings.model_validate_json(json.dumps(identity["generated"]))
+    except ValueError as error:
+        raise InputError(
+            "the settings of the generated market are those of another version",
+            where=str(manifest["run_id"]),
+            remedy="say where the tape is with --tape DIR",
+        ) from error
+    tape = generate_tape(home / "tape", market, progress=lambda share: listen({"event": "generating", "share": share}))
+    changes = _column_changes(manifest, tape.path)
+    if not changes and tape.meta.digest != identity["digest"]:
+        return tape.path, (Changed(f"{_TAPE}{META_FILE}", identity["digest"], tape.meta.digest),)
+    return (None if changes else tape.path), changes
+
+
+# --- the run again ---------------------------------------------------------------------------------------------------
+
+
+def _make_again(manifest: Mapping[str, Any], tape: Path, paths: Paths, home: Path, listen: Listener) -> Path:
+    """The folder of the run made again."""
+    plan = _plan(manifest, tape, Paths(config=paths.config, datasets=home / "datasets", reports=home / "reports"))
+    listen({"event": "planned", "run_id": plan.run_id, "notes": (), "windows": plan.schedule.windows})
+    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
+        messages = bot.messages()
+        for iteration in range(plan.schedule.iterations):
+            edge = reach_edge(plan, messages, iteration, listen)
+            if iteration + 1 == plan.schedule.iterations:
+                break
+            measured = measure(plan, iteration)
+            listen({"event": "measured", "net_bps": measured.net_bps})
+            if plan.settings.auto_tune:
+                tune(plan, measured)
+            _write_what_others_wrote(plan, manifest, edge.ts_ns)
+            bot.command("continue", source="verification")
+    RunState.read(plan).updated(plan, refused=tuple(manifest["overrides_refused"]))
+    return report(plan).folder
+
+
+def _plan(manifest: Mapping[str, Any], tape: Path, paths: Paths) -> RunPlan:
+    """The plan that a soak makes of the recorded settings, under the recorded name."""
+    recorded = manifest["plan"]
+    try:
+        asked = SoakSettings.model_validate_json(json.dumps(recorded["settings"]))
+    except ValueError as error:
+        raise InputError("plan.settings are not those of a soak", where=MANIFEST, remedy="restore it") from error
+    starting = paths.datasets / "starting.json"
+    write_json(starting, manifest["parameters"][0]["params"])
+    found = asked.model_copy(update={"tape": str(tape), "overrides": str(starting), "profile": recorded["profile"]})
+    plan = make_plan(found, paths, run_id=manifest["run_id"])
+    plan = replace(
+        plan,
+        settings=asked,
+        params_source=recorded["params_source"],
+        tape_facts=plan.tape_facts | {name: recorded["tape"][name] for name in ("name", "default")},
+    )
+    write_json(plan.file, plan.to_json())
+    RunState.begin(plan)
+    return plan
+
+
+def _write_what_others_wrote(plan: RunPlan, manifest: Mapping[str, Any], ts_ns: int) -> None:
+    """Put into the overrides file what somebody put there at this edge. A file that was refused changed nothing."""
+    for row in manifest["parameters"]:
+        if row["effective_ts_ns"] == ts_ns and row["source"] == OPERATOR:
+            write_json(plan.overrides_file, row["params"])
+            return
+    if any(refused["ts_ns"] == ts_ns for refused in manifest["overrides_refused"]):
+        write_json(plan.overrides_file, dict(RunState.read(plan).params))
+
+
+# --- the comparison --------------------------------------------------------------------------------------------------
+
+
+def _compare(folder: Path, again: Path) -> tuple[int, list[Finding]]:
+    """How many artefacts were compared, and how they differ; code and lock hashes are inputs, not results."""
+    recorded, made = _read(folder), _read(again)
+    return len(made), _compare_files(recorded, made)
+
+
+def _compare_files(recorded: Mapping[str, bytes], made: Mapping[str, bytes]) -> list[Finding]:
+    found = []
+    for name in sorted({*recorded, *made}, key=_place):
+        one, other = recorded.get(name), made.get(name)
+        if one is None or other is None:
+            found.append(Finding(name, "the file", *("there" if side is not None else ABSENT for side in (one, other))))
+        elif one != other:
+            found += _unlike(name, one, other, follows=bool(found))
+    return found
+
+
+def _unlike(name: str, one: bytes, other: bytes, *, follows: bool) -> list[Finding]:
+    """How two files of one name differ; `follows`: others differ too, and so do the manifest's hashes of them."""
+    if not name.endswith(".json"):
+        return [_first_line(name, one, other)]
+    try:
+        leaves = list(differences(json.loads(one), json.loads(other)))
+    except ValueError:
+        return [_first_line(name, one, other)]
+    if name == MANIFEST:
+        leaves = [leaf for leaf in leaves if leaf.path not in _CODE]
+        if follows:
+            leaves = [leaf for leaf in leaves if not leaf.path.startswith("artefacts.")]
+    elif not leaves:
+        return [_first_line(name, one, other)]  # the same values, written in another way
+    leaves.sort(key=lambda leaf: not leaf.path.startswith("windows["))  # the first window that differs says most
+    return [Finding(name, leaf.path, shown(leaf.first), shown(leaf.second)) for leaf in leaves]
+
+
+def _first_line(name: str, one: bytes, other: bytes) -> Finding:
+    lines = [side.decode("utf-8", "replace").splitlines() for side in (one, other)]
+    for number, (a, b) in enumerate(zip(*lines, strict=False), 1):
+        if a != b:
+            return Finding(name, f"line {number}", shown(a), shown(b))
+    return Finding(name, "its length", f"{len(one)} bytes", f"{len(other)} bytes")
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != WALL_CLOCK
+    }
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
+
+
+def _notes(inputs: Sequence[Changed], findings: Sequence[Finding]) -> Iterator[str]:
+    changed = [change.name for change in inputs]
+    if not findings and changed:
+        yield f"verified with other code than it was made with ({', '.join(changed)}): the results are the same"
+    if findings and not any(f.file in _NUMBERS and not f.where.startswith("inputs.") for f in findings):
+        yield "the numbers are the same; what differs is how they are written down"
+    if findings and not changed:
+        yield "code, lock, configuration and tape are those of the run: its artefacts were changed after it was made"
+
+
+def _nobody(message: Mapping[str, Any]) -> None:
+    """Hears nothing."""
