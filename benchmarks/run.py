@@ -150,7 +150,7 @@ def capture_tapes() -> dict[str, Path]:
             continue
         if not out.exists():
             command = [sys.executable, "-m", "nightsoak", "tape", "import", *(folder / f for f in files), "--out", out]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
         tapes[f"capture {name}"] = out
     return tapes
 

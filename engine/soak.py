@@ -34,6 +34,7 @@ class SoakSettings(ConfigModel):
     hours           at most so much market time
     seed            seed of the generated market (a tape has none); null: the market's own
     window_seconds  length of a scoring window
+    matrix          config/driver_matrix_<matrix>.json; empty: the shipped driver_matrix.json
     """
 
     tape: str = ""
@@ -45,6 +46,7 @@ class SoakSettings(ConfigModel):
     auto_tune: bool = False
     seed: Annotated[int | None, Field(ge=0)] = None
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = WINDOW_SECONDS
+    matrix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]*$")] = ""
 
     def command(self, profile: str) -> list[str]:
         """The words after `nightsoak` that ask for the same run."""
@@ -56,6 +58,7 @@ class SoakSettings(ConfigModel):
         words += ["--overrides", self.overrides] if self.overrides else []
         words += ["--seed", str(self.seed)] if self.seed is not None else []
         words += ["--window-seconds", str(self.window_seconds)] if self.window_seconds != WINDOW_SECONDS else []
+        words += ["--matrix", self.matrix] if self.matrix else []
         return words
 
 

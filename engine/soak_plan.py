@@ -52,7 +52,7 @@ def check_inputs(settings: SoakSettings, paths: Paths) -> None:
         StorageError: the datasets or reports folder cannot be written.
     """
     load_profile(paths.config, settings.profile or default_profile_name())
-    load_rules(paths.config)
+    load_rules(paths.config, settings.matrix)
     load_gates(paths.config)
     for folder in (paths.datasets, paths.reports):
         check_writable(folder)

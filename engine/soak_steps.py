@@ -113,7 +113,7 @@ def tune(plan: RunPlan, measured: Measured) -> Decision:
     state = RunState.read(plan)
     history = TuneState(**state.decisions[-1]["state"]) if state.decisions else TuneState()
     params = Params().with_changes(state.params)
-    decision = decide(measured.kpis, params, history, load_rules(plan.paths.config))
+    decision = decide(measured.kpis, params, history, load_rules(plan.paths.config, plan.settings.matrix))
     state.updated(plan, decisions=(*state.decisions, decision.to_json()))
     write_json(plan.overrides_file, dict(decision.params))
     return decision

@@ -32,6 +32,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     soak.add_argument("--feed", choices=("replay", "bybit", "binance"), default="replay", help="default: replay")
     soak.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="the symbol expected on the tape")
     soak.add_argument("--profile", default="", help="a profile of config/profiles/ (default: MM_PROFILE, else S1)")
+    soak.add_argument("--matrix", metavar="NAME", default="", help="driver matrix; seed: the one first proposed")
     soak.add_argument("--overrides", metavar="F", default="", help="start from these parameters, not the champion's")
     soak.add_argument("--seed", type=_seed, help="seed of the generated market (default: the market's own)")
     soak.add_argument("--window-seconds", type=_count, default=300, help="length of a scoring window (default 300)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.paths import CHECKOUT
+from engine.tuning.rules import load_rules
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,8 @@ def test_every_gate_is_there_with_its_bounds(page, gates) -> None:
         assert row.endswith("| NODATA |" if gate.criticality == "critical" else "| WARN at best |")
 
 
-def test_every_rule_is_there_with_its_moves(page, rules) -> None:
+def test_every_rule_is_there_with_its_moves(page, config) -> None:
+    rules = load_rules(config)
     matrix = page.partition("## Auto-tune: the matrix")[2]
     for row in rules.matrix.rows:
         line = table_row(matrix, row.name)

@@ -51,6 +51,17 @@ ROWS = [
         {"min_interval_ms": 60, "replace_rate_per_min": 310},
     ]),
 ]  # fmt: skip
+WIDEN = [{"base_spread_bps_delta": value} for value in (0.12, 0.135, 0.15, 0.15)]
+SLOWER = [{"min_interval_ms": value} for value in (90, 100, 110, 110)]
+SHIPPED = [
+    ("slippage", "slippage_cost_bps", 1.0, WIDEN),
+    ("adverse", "adverse_bps_p95", 4.0, WIDEN),
+    ("min_interval_blocks", "block_ratios.min_interval", 0.40, SLOWER),
+    ("concurrency_blocks", "block_ratios.concurrency", 0.30, SLOWER),
+    ("cancel_ratio", "cancel_ratio", 0.60, [{"tail_age_ms": value} for value in (700, 725, 750, 750)]),
+    ("age_relief", "order_age_p95_ms", 330.0, [{"min_interval_ms": 60}] * 4),
+]
+MATRICES = {"": SHIPPED, "seed": ROWS}
 DEPTHS = (1.0, 1.5, 2.0, 5.0)
 
 
@@ -61,14 +72,14 @@ def planted(kpi_slice, metric: str, value: float) -> dict:
 
 
 def cases():
-    for rule, metric, threshold, expected in ROWS:
-        for depth, changes in zip(DEPTHS, expected, strict=True):
-            value = math.nextafter(threshold, math.inf) if depth == 1.0 else threshold * depth
-            yield pytest.param(rule, metric, value, changes, id=f"{rule}-{depth}x")
+    for matrix, table in MATRICES.items():
+        for rule, metric, threshold, expected in table:
+            for depth, changes in zip(DEPTHS, expected, strict=True):
+                value = math.nextafter(threshold, math.inf) if depth == 1.0 else threshold * depth
+                yield pytest.param(matrix, rule, metric, value, changes, id=f"{matrix or 'shipped'}-{rule}-{depth}x")
 
 
-@pytest.mark.parametrize("matrix", ["", "seed"])
-@pytest.mark.parametrize(("rule", "metric", "value", "expected"), list(cases()))
+@pytest.mark.parametrize(("matrix", "rule", "metric", "value", "expected"), list(cases()))
 def test_a_planted_kpi_gives_exactly_the_rows_change(config, kpi_slice, matrix, rule, metric, value, expected) -> None:
     rules = load_rules(config, matrix)
     decision = decide(planted(kpi_slice, metric, value), START, TuneState(), rules)
@@ -89,9 +100,9 @@ def test_nothing_triggers_at_the_threshold_itself(rules, kpi_slice, rule, metric
 
 
 def test_the_table_above_covers_the_whole_matrix(config) -> None:
-    for matrix in ("", "seed"):
+    for matrix, table in MATRICES.items():
         rows = load_rules(config, matrix).matrix.rows
-        assert [(r.name, r.trigger.metric, r.trigger.threshold) for r in rows] == [row[:3] for row in ROWS]
+        assert [(r.name, r.trigger.metric, r.trigger.threshold) for r in rows] == [row[:3] for row in table]
 
 
 @pytest.mark.parametrize(("rule", "metric", "threshold"), [row[:3] for row in ROWS])

@@ -16,8 +16,8 @@ from engine.paths import CHECKOUT
 from engine.tuning.bands import load_gates
 from engine.tuning.rules import Trigger, load_packages, load_rules
 
-GATES, MATRIX, PACKAGES = "gates.json", "driver_matrix.json", "packages.json"
-LOAD = {GATES: load_gates, MATRIX: load_rules, PACKAGES: load_packages}
+GATES, MATRIX, PACKAGES = "gates.json", "driver_matrix_seed.json", "packages.json"
+LOAD = {GATES: load_gates, MATRIX: lambda folder: load_rules(folder, "seed"), PACKAGES: load_packages}
 
 
 def planted(value, path, new):
