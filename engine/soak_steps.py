@@ -20,6 +20,8 @@ from engine.bot.journal import journal_files
 from engine.bot.protocol import COMPLETE, Message
 from engine.errors import BotError
 from engine.files import write_json
+from engine.interventions import measure_interventions
+from engine.lane_replay import LaneReplay
 from engine.market.tape import Tape
 from engine.params import Params
 from engine.paths import Paths
@@ -132,18 +134,30 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
         in_force = [(ts_ns, _numbers(params)) for ts_ns, params in params_in_time(warehouse, plan.run_id)]
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
-    bounds = None if interrupted else _queue_bounds(plan, in_force)
+    replays = None if interrupted else _replays(plan, in_force, edge["totals"])
     parameters = parameters_in_time(plan, state.decisions, in_force)
-    record = make_record(plan, state, edge, series, bounds, parameters, interrupted=interrupted)
+    record = make_record(plan, state, edge, series, replays, parameters, interrupted=interrupted)
     folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
 
-def _queue_bounds(plan: RunPlan, changes: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Replays:
+    """Lane 0 again under other queue models (engine.queue_bounds) and without a driver (engine.interventions)."""
+
+    queue_bounds: Mapping[str, Any]
+    interventions: Mapping[str, Any]
+
+
+def _replays(plan: RunPlan, changes: Sequence[tuple[int, Mapping[str, float]]], totals: Mapping[str, Any]) -> Replays:
     tape = Tape.open(plan.tape)
     profile = load_profile(plan.paths.config, plan.profile)
     in_force = [(plan.schedule.start_ns, dict(plan.params)), *changes]
-    return queue_bounds(tape, profile, plan.schedule, in_force, plan.position_start_lots)
+    lane = LaneReplay(tape, profile, plan.schedule, in_force, plan.position_start_lots)
+    return Replays(
+        queue_bounds(tape, profile, plan.schedule, in_force, plan.position_start_lots),
+        measure_interventions(lane, totals),
+    )
 
 
 @contextmanager
@@ -163,7 +177,7 @@ def make_record(
     state: RunState,
     edge: Mapping[str, Any],
     series: Mapping[str, Any],
-    bounds: Mapping[str, Any] | None,
+    replays: Replays | None,
     parameters: Sequence[Mapping[str, Any]],
     *,
     interrupted: bool,
@@ -197,7 +211,8 @@ def make_record(
             "notes": plan.notes,
         },
         inputs=plan.inputs,
-        queue_bounds=bounds,
+        queue_bounds=replays.queue_bounds if replays else None,
+        interventions=replays.interventions if replays else None,
         net_target_bps=gates.net_bps.ok_below,
         interrupted=interrupted,
     )

@@ -50,6 +50,7 @@ class RunRecord:
     control       engine.report.control.compare(edge); filled in by `completed` where null
     kpi_intervals engine.report.intervals.kpi_intervals(edge); filled in by `completed` where null
     queue_bounds  engine.queue_bounds.queue_bounds: lane 0 under the pessimistic and the optimistic queue model, or null
+    interventions  engine.interventions.measure_interventions: lane 0 with one driver removed at a time, or null
     net_target_bps  the net_bps from which the gate says SUCCESS
 
     Raises:
@@ -70,6 +71,7 @@ class RunRecord:
     control: Mapping[str, Any] | None = None
     kpi_intervals: Mapping[str, Any] | None = None
     queue_bounds: Mapping[str, Any] | None = None
+    interventions: Mapping[str, Any] | None = None
     net_target_bps: float = 3.0
     interrupted: bool = False
 

@@ -20,6 +20,7 @@ from engine.report.format import (
     span,
     utc,
 )
+from engine.report.interventions import build_interventions
 from engine.report.record import RunRecord
 from engine.report.table import Markdown, Table
 from engine.report.tuning_view import Tuning, build_tuning, changes_in_words
@@ -45,6 +46,8 @@ class View:
     checks: Checks
     components: Table
     components_notes: tuple[str, ...]
+    interventions: Table | None
+    interventions_text: str
     windows_text: str
     windows: Table
     tuning: Tuning
@@ -66,6 +69,7 @@ def build_view(record: RunRecord) -> View:
     tuning = build_tuning(record)
     blocks, blocks_text = sections.blocks(record)
     quality, quality_notes, gaps = sections.quality(record)
+    interventions, interventions_text = build_interventions(record)
     partial = _partial(record)
     return View(
         date=record.utc_date,
@@ -81,6 +85,8 @@ def build_view(record: RunRecord) -> View:
         checks=checks,
         components=sections.components(record),
         components_notes=sections.components_notes(record),
+        interventions=interventions,
+        interventions_text=interventions_text,
         windows_text=sections.windows_text(record),
         windows=sections.windows(record),
         tuning=tuning,

@@ -260,6 +260,28 @@ def parameters_of(edge: dict[str, Any], decisions: list[dict[str, Any]]) -> list
     return rows
 
 
+def interventions_of(totals: dict[str, Any]) -> dict[str, Any]:
+    """Replays with one thing changed: one worth something, one worth nothing, one that chance may explain."""
+    names = ("net_bps", "net_pnl_quote", "notional_quote", "fills")
+    rows = [
+        ("no latency", "slippage_bps", 1.31, 61.5, 22.25, 100.75),
+        ("no fees", "fees_eff_bps", -0.1, -4.75, -5.25, -4.25),
+        ("no position cap", "inventory_bps", 0.0, 0.0, 0.0, 0.0),
+        ("one tick wider", "gross_bps", 0.02, 3.125, -40.5, 46.75),
+        ("no skew", "inventory_bps", None, -88.25, None, None),
+    ]
+    return {
+        "unchanged": {name: totals[name] for name in names},
+        "same_as_run": True,
+        "interventions": [
+            {name: totals[name] for name in names}
+            | {"name": changed, "component": component, "component_bps": totals[component]}
+            | {"difference_bps": bps, "difference_quote": quote, "low_quote": low, "high_quote": high}
+            for changed, component, bps, quote, low, high in rows
+        ],
+    }
+
+
 def series_of(windows: int, *, fills: bool = True) -> dict[str, Any]:
     rng = random.Random(11)
     mid, position = 60_000.0, 0.0
@@ -326,6 +348,7 @@ def normal_record() -> RunRecord:
             "notes": ["The tape has 1 gap; nothing is quoted across it."],
             "ingest": {"accepted": 81_022, "duplicates": 0, "quarantined": 0, "torn": 0},
         },
+        interventions=interventions_of(edge["totals"]),
         inputs={"tape/price_ticks.npy": "3f" * 32, "config/profiles/market_maker_S1.json": "a9" * 32},
     )
 
@@ -343,6 +366,7 @@ def nodata_record() -> RunRecord:
         gate=gate_of(edge["totals"], "NODATA", None),
         parameters=parameters_of(edge, []),
         decisions=(),
+        interventions=None,
         params_final=START,
         series=series_of(6, fills=False) | {"fills": {"ts_ns": [], "price": [], "side": []}},
         data_quality={"gaps": [], "crossed_message_ends": 0},
@@ -358,6 +382,7 @@ def interrupted_record() -> RunRecord:
         gate=gate_of(edge["totals"], "WARN", None),
         parameters=parameters_of(edge, decisions_of()[:1]),
         decisions=decisions_of()[:1],
+        interventions=None,
         params_final=decisions_of()[0]["params_after"],
         series=series_of(8),
         interrupted=True,
