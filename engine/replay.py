@@ -164,7 +164,7 @@ def _pass(
     meta = tape.meta
     start, end = meta.first_exch_ts_ns, meta.last_local_ts_ns + 1
     steps = 0
-    if trace and config.rule == RULE_SYMMETRIC:
+    if trace:
         steps = int((end - start) / (min(lane["min_interval_ms"] for lane in lanes) * _MS)) + 1
     session = MakerSession(
         config, lanes, (meta.price_low_ticks, meta.price_high_ticks + 1), start,

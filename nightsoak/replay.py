@@ -21,7 +21,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--step-ms", type=float, default=100.0, help="step of the symmetric rule")
     parser.add_argument("--full-fill", action="store_true", help="a touched order fills whole")
     parser.add_argument("--lanes", type=int, default=64, help="parameter sets per pass")
-    parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="store the decisions of every step (symmetric)")
+    parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="store the decisions of every lane and step")
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
 

@@ -145,3 +145,16 @@ def test_parameter_sets_start_from_the_initial_values(tmp_path: Path) -> None:
     first, second = read_parameter_sets(path, "s1")
     assert first == {name: row.initial for name, row in PARAMETERS.items()}
     assert second == first | {"min_lot": 3}
+
+
+def test_an_s1_trace_has_a_row_a_step_and_changes_nothing(markets: list[Tape], profile: Profile) -> None:
+    sets = [dict(Params()), dict(Params().with_changes({"min_interval_ms": 150}))]
+    plain = replay(markets[0], sets, profile, ReplaySettings())
+    traced = replay(markets[0], sets, profile, ReplaySettings(), trace=True)
+    assert [r.digest for r in plain] == [r.digest for r in traced]
+    for lane, result in zip(sets, traced, strict=True):
+        rows = result.trace
+        assert len(rows) == pytest.approx(600_000 / lane["min_interval_ms"], rel=0.01)
+        assert (rows[1:, 0] - rows[:-1, 0] == lane["min_interval_ms"] * 1_000_000).all()
+        assert rows[-1, 4] == result.fills and (rows[1:, 4] >= rows[:-1, 4]).all()
+        assert (rows[1:, 1] < rows[1:, 2]).all() and rows[:, 5].max() == 2

@@ -44,7 +44,7 @@ def advance(
         exch_ts_ns ... qty_lots: the event columns; `count` events are there.
         exch_order: indices of the events in exchange order, or empty where the columns are in that order.
         out: RECORD_DTYPE buffer, filled from scalars[RECORDS]; empty: no records.
-        trace: int64 [steps, K, 6] for the symmetric rule, or empty.
+        trace: int64 [steps, K, 6], or empty.
 
     Returns:
         DONE; or RECORDS_FULL (drain `out`, call again) or RING_FULL (grow the rings, call again). Whatever the
@@ -93,7 +93,7 @@ def advance(
             for k in range(lanes):
                 if st.next_step_ns[k] <= moment:
                     if cfg.rule == RULE_S1:
-                        s1(st, cfg, out, k, moment)
+                        s1(st, cfg, out, trace, k, moment)
                     else:
                         symmetric(st, cfg, out, trace, k, moment)
                     st.next_step_ns[k] += st.lanes[k]["interval_ns"]

@@ -55,6 +55,22 @@ _BPS = 1e-4
 
 
 @inlined
+def note_step(st: State, trace: Array, k: int, now: int, bid_ticks: int, ask_ticks: int, units: int, live: int) -> None:
+    """Count the step and, where traces are asked for, keep what it wanted."""
+    lane = st.lanes[k]
+    step = lane["steps"]
+    if step < trace.shape[0]:
+        row = trace[step, k]
+        row[0] = now
+        row[1] = bid_ticks
+        row[2] = ask_ticks
+        row[3] = units
+        row[4] = lane["fills"]
+        row[5] = live
+    lane["steps"] = step + 1
+
+
+@inlined
 def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int) -> None:
     """One step of the symmetric rule for lane k; a row of `trace` [steps, K, 6] where it is asked for."""
     s = st.scalars
@@ -94,16 +110,7 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
             lane["stirred"] = 1
         elif need and 0 <= wanted < width:
             send(st, cfg, out, free, ASK_NEW, wanted, cfg.order_lots, REASON_NONE, now)
-    step = lane["steps"]
-    if step < trace.shape[0]:
-        row = trace[step, k]
-        row[0] = now
-        row[1] = bid + low
-        row[2] = width - 1 - ask + low
-        row[3] = units
-        row[4] = lane["fills"]
-        row[5] = live
-    lane["steps"] = step + 1
+    note_step(st, trace, k, now, bid + low, width - 1 - ask + low, units, live)
 
 
 @compiled
@@ -199,21 +206,30 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
 
 
 @inlined
-def s1(st: State, cfg: Config, out: Array, k: int, now: int) -> None:
-    """One step of the S1 rule for lane k."""
+def s1(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int) -> None:
+    """One step of the S1 rule for lane k; a row of `trace` [steps, K, 6] where it is asked for.
+
+    Traced prices are what the half-spread asks for, 0 without a book, before the touch and the limits are looked at.
+    """
     s = st.scalars
     lane = st.lanes[k]
-    half, bid, ask = 0.0, 0, 0
+    half, bid, ask, low, last = 0.0, 0, 0, s[WINDOW_LOW], s[WIDTH] - 1
+    bid_ticks, ask_ticks, live = 0, 0, 0
     if s[LO_MID2]:
         depth_near_touch(st, cfg)
         mid = 0.5 * s[LO_MID2]
         base = max(cfg.base_half_spread_bps * _BPS * mid, cfg.market_half_spread_share * 0.5 * st.floats[0])
         half = base * (1.0 + lane["spread_delta"])
         shift = -cfg.skew_bps_at_cap * _BPS * mid * (lane["position_lots"] / cfg.cap_lots)
-        last = s[WIDTH] - 1
         middle = 0.5 * (s[LO_BEST] + (last - s[LO_BEST_ASK]))
         bid = int(math.floor(middle - half + shift))
         ask = last - int(math.ceil(middle + half + shift))
+        bid_ticks, ask_ticks = low + bid, low + last - ask
+    if trace.shape[0]:
+        for order in range(2 * k * s[SLOTS], 2 * (k + 1) * s[SLOTS]):
+            state = st.orders[order]["lo_state"]
+            live += 1 if state != FREE and state != ENDED else 0
     s1_side(st, cfg, out, k, 0, bid, half, now)
     s1_side(st, cfg, out, k, 1, ask, half, now)
-    lane["steps"] += 1
+    units = int(round(lane["position_lots"] / cfg.order_lots))
+    note_step(st, trace, k, now, bid_ticks, ask_ticks, units, live)

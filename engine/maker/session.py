@@ -73,7 +73,7 @@ class MakerSession:
         records: keep records of orders and fills (else only the lanes' sums are kept).
         slots: order slots per lane and side; more than one only where the rule cancels and re-sends.
         positions_lots: positions to start from (a resumed run); flat by default.
-        trace_steps: rows of the decision trace (symmetric rule).
+        trace_steps: rows of the decision trace per lane.
     """
 
     def __init__(
