@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from engine.market.simulator import generate_tape, read_settings
@@ -12,6 +13,10 @@ from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
+
+# The first example of a test may compile a kernel: time is no property here.
+hypothesis.settings.register_profile("nightsoak", deadline=None)
+hypothesis.settings.load_profile("nightsoak")
 
 SHORT_TAPE_SECONDS = 60
 
