@@ -25,6 +25,16 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 _HOLDER = re.compile(r"PID (\d+)")
 
 
+class Feed:
+    """An Arrow table that SQL sees under a name; put another one of the same schema in its place at any time."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
 class Warehouse:
     """`with Warehouse(path) as wh:` opens (or creates) the file and brings its schema up to date.
 
@@ -88,6 +98,22 @@ class Warehouse:
             yield
         finally:
             self.connection.unregister("incoming")
+
+    @contextmanager
+    def feed(self, name: str, schema: pa.Schema) -> Iterator[Feed]:
+        """As `incoming`, for table after table of one schema.
+
+        Within a transaction DuckDB keeps every table that was registered, dropped or not, until the commit.
+        """
+        empty = pa.Table.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
+        feed = Feed(empty)
+        self.connection.register(name, feed)
+        try:
+            yield feed
+        finally:
+            feed.table = empty
+            if self._connection is not None:
+                self.connection.unregister(name)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,4 +1,5 @@
-"""The journal's fields as columns: one table from which the Arrow schema and the strict line reader derive.
+"""The journal's fields as columns: one table from which the Arrow schema, the compiled scanner and the
+strict line reader derive.
 
 A journal record is flat but for three objects (`params`, `instrument`) and one list (`lanes`), which are kept as
 JSON text. A decimal is a JSON string or number, kept to DECIMAL_PLACES places (further digits are rounded half to
@@ -26,7 +27,7 @@ _BY_KIND = {
     "nested": " ".join(NESTED),
 }
 KINDS: dict[str, str] = {name: kind for kind, names in _BY_KIND.items() for name in names.split()}
-"""Field -> kind. An `id` is a whole number or a text; the fast reader takes whole numbers."""
+"""Field -> kind. An `id` is a whole number or a text, kept as text."""
 
 _ARROW = {
     "integer": pa.int64(),
@@ -35,7 +36,23 @@ _ARROW = {
     "decimal": DECIMAL_TYPE,
     "boolean": pa.bool_(),
 }
-FAST_SCHEMA = pa.schema([(name, _ARROW.get(kind, pa.int64())) for name, kind in KINDS.items()])
-"""What a chunk of well-formed lines is read with (order_id as a whole number)."""
-SLOW_SCHEMA = pa.schema([(name, _ARROW.get(kind, pa.string())) for name, kind in KINDS.items()])
-"""What lines that were read one by one are gathered in (order_id as text)."""
+SCHEMA = pa.schema([(name, _ARROW.get(kind, pa.string())) for name, kind in KINDS.items()])
+"""The columns that lines are read into."""
+
+COMMON = ("v", "seq", "ts_ns", "lane", "run_id", "symbol")
+PARTS: dict[str, tuple[str, ...]] = {
+    "order": (
+        *COMMON,
+        *("order_id", "side", "price", "qty", "price_ticks", "qty_lots", "quote_mid", "quote_mid2"),
+        *("event", "reason", "latency_ms", "exch_ts_ns"),
+    ),
+    "fill": (
+        *COMMON,
+        *("order_id", "side", "price", "qty", "price_ticks", "qty_lots", "quote_mid", "quote_mid2", "fill_mid"),
+        *("fill_mid2", "liquidity", "fee", "fee_currency", "order_age_ms", "latency_ms", "exch_ts_ns"),
+        *("position_after", "position_after_lots"),
+    ),
+}
+"""Record types with a table of their own, raw_<type>, and the fields it has. Nearly all rows of a journal are orders
+and fills, and a column costs time even where it is null. A row with any other field stands in raw_other, which has
+them all; the view raw_record shows the three as one."""

@@ -1,16 +1,15 @@
-"""Journals -> raw_record, every line exactly once: accepted, a duplicate, in quarantine, or torn and waiting.
+"""Journals -> raw tables, every line exactly once: accepted, a duplicate, in quarantine, or torn and waiting.
 
-A file is known by its first record, not by its name or inode, so it may be renamed or copied. What was read of it
-(the watermark) commits together with the rows and the quarantine, in one transaction per call. A last line without
-a newline waits; once a later file of the run exists nobody will finish it, and it goes to quarantine.
+A file is known by its first record, not by its name or inode, so it may be renamed, copied or compressed. What was read
+of it (the watermark) commits together with the rows and the quarantine, in one transaction per call. A last line
+without a newline waits; once a later file of the run exists nobody will finish it, and it goes to quarantine.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,20 +18,67 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import JournalError
-from engine.warehouse.db import Warehouse
-from engine.warehouse.fields import JOURNAL_VERSION
-from engine.warehouse.parse import LineError, read_line, read_lines, refuse_version
+from engine.warehouse.arrow import INDEXED, bool_column, number_column, text_column
+from engine.warehouse.db import Feed, Warehouse
+from engine.warehouse.dedupe import Seen
+from engine.warehouse.fields import JOURNAL_VERSION, KINDS, PARTS
+from engine.warehouse.parse import LineReader, refuse_version
+from engine.warehouse.source import MAX_LINE_BYTES, RAW_TEXT_BYTES, Chunk, Source
 
-CHUNK_BYTES = 1 << 20
-BATCH_CHUNKS = 16
-RAW_TEXT_BYTES = 1 << 16
 _RULES = (Path(__file__).parent / "sql" / "quality" / "record_reason.sql").read_text(encoding="utf-8")
-_ROTATED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)\.jsonl\Z")
+_ROTATED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)\.jsonl(\.gz)?\Z")
+_TORN = "torn: the file ended inside this line"
+_OVERLONG = "longer than {} bytes"
+
+
+def _insert(part: str, fields: Iterable[str]) -> tuple[pa.Schema, str]:
+    """(columns fed, statement) for the rows of a part."""
+    columns = ", ".join(f'"{name}"' for name in fields)
+    schema = pa.schema([INDEXED.field(name) for name in (*fields, "index")])
+    return schema, (
+        f"INSERT INTO raw_{part} BY NAME "
+        f'SELECT ?::INTEGER AS file_id, "index" + ?::BIGINT AS line, {columns} FROM incoming_{part}'
+    )
+
+
+_PARTS = {"other": tuple(KINDS), **PARTS}
+_INSERTS = {name: _insert(name, fields) for name, fields in _PARTS.items()}
+"""The tables raw_<name>, in the order of the numbers that rows name their part by."""
+_JUDGED = pa.schema(
+    [
+        INDEXED.field(name)
+        for name in (
+            *("index", "v", "type", "run_id", "seq", "ts_ns", "symbol", "lane", "side", "event", "price", "qty"),
+            *("liquidity", "mid", "reason", "count", "instrument", "window_seconds", "amount", "params"),
+        )
+    ]
+)
+"""What record_reason.sql looks at."""
+_REFUSED = pa.schema(
+    [
+        ("file_id", pa.int32()),
+        ("line", pa.int64()),
+        ("offset_bytes", pa.int64()),
+        ("length_bytes", pa.int64()),
+        ("reason", pa.string()),
+        ("raw_text", pa.string()),
+    ]
+)
+_QUARANTINE = "INSERT INTO raw_quarantine BY NAME SELECT * FROM refused"
+# A file that is read again from its beginning brings the lines again that were refused before.
+_QUARANTINE_NEW = (
+    _QUARANTINE + " AS i WHERE NOT EXISTS (SELECT 1 FROM raw_quarantine AS q WHERE q.file_id = i.file_id "
+    "AND q.offset_bytes = i.offset_bytes AND q.length_bytes = i.length_bytes AND q.raw_text = i.raw_text)"
+)
 
 
 @dataclass(frozen=True)
 class IngestResult:
-    """Counts of one call: accepted + duplicates + quarantined + torn = lines. `torn` lines wait for their end."""
+    """Counts of one call: accepted + duplicates + quarantined + torn = lines. `torn` lines wait for their end.
+
+    `alarms` are files that are not what they were (shorter, replaced) or not whole (a gzip that ends early), in words:
+    such a file is read from its beginning, and what was read before counts as duplicates.
+    """
 
     files: int
     lines: int
@@ -40,71 +86,83 @@ class IngestResult:
     duplicates: int
     quarantined: int
     torn: int
+    alarms: tuple[str, ...] = ()
 
 
 @dataclass
-class _File:
-    """One journal file and how far it has been read."""
+class _Watermark:
+    """How far a file has been read; the columns of raw_file."""
 
-    path: Path
     identity: str
     run_id: str | None
     first_seq: int | None
     file_id: int = 0
-    offset: int = 0
+    offset_bytes: int = 0
     lines: int = 0
     accepted: int = 0
     duplicates: int = 0
     quarantined: int = 0
-    torn: int = 0
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Whole lines of a file: the bytes, where they start, and the number of lines before them."""
-
-    data: bytes
-    offset: int
-    lines_before: int
-    count: int
+    tail_sha256: str | None = None
+    former_lines: int = 0
+    packed_bytes: int | None = None
+    known: bool = False
 
 
 @dataclass
-class _Batch:
-    tables: list[pa.Table] = field(default_factory=list)
-    rejects: list[tuple[int, str]] = field(default_factory=list)
-    """(line number from 1, reason)"""
-    chunks: list[_Chunk] = field(default_factory=list)
+class _Call:
+    """The state of one call of `ingest`."""
+
+    wh: Warehouse
+    seen: Seen
+    successors: _Successors
+    feeds: dict[str, Feed]
+    reader: LineReader = field(default_factory=LineReader)
+    torn: int = 0
+    alarms: list[str] = field(default_factory=list)
 
 
 def ingest(wh: Warehouse, paths: Iterable[Path | str]) -> IngestResult:
-    """Read what is new in the journal files (folders stand for their *.jsonl), all of it or nothing.
+    """Read what is new in the journal files (folders stand for their *.jsonl and *.jsonl.gz), all of it or nothing.
 
     Raises:
-        JournalError: a file cannot be read, has become shorter or other than it was, or is of a newer version.
-        StorageError: the disk is full.
+        JournalError: a file cannot be read, or is of a newer version.
+        StorageError: the disk is full, or the warehouse is damaged.
     """
-    files = [file for path in _expand(paths) if (file := _open(path)) is not None]
-    total = dict.fromkeys(("lines", "accepted", "duplicates", "quarantined", "torn"), 0)
-    with wh.transaction():
-        for file in files:
-            known = _load_watermark(wh, file)
-            before = (file.lines, file.accepted, file.duplicates, file.quarantined)
-            _read_on(wh, file, final=_has_successor(wh, file, files))
-            if file.lines != before[0]:
-                _save_watermark(wh, file, known)
-            for name, was in zip(("lines", "accepted", "duplicates", "quarantined"), before, strict=True):
-                total[name] += getattr(file, name) - was
-            total["torn"] += file.torn
-            total["lines"] += file.torn
+    files = _expand(paths)
+    successors = _Successors(wh)
+    for path in files:
+        with Source(path) as source:
+            successors.add(source)
+    totals = dict.fromkeys(("lines", "accepted", "duplicates", "quarantined"), 0)
+    count = 0
+    with ExitStack() as stack:
+        schemas = {"incoming": _JUDGED, "refused": _REFUSED}
+        schemas |= {f"incoming_{part}": schema for part, (schema, _) in _INSERTS.items()}
+        feeds = {name: stack.enter_context(wh.feed(name, schema)) for name, schema in schemas.items()}
+        stack.enter_context(wh.transaction())
+        call = _Call(wh, Seen(wh), successors, feeds)
+        for path in files:
+            with Source(path) as source:
+                if source.identity is None:
+                    _notice_empty(call, source)
+                    continue
+                count += 1
+                mark = _load(wh, source)
+                before = (mark.lines + mark.former_lines, mark.accepted, mark.duplicates, mark.quarantined)
+                if mark.packed_bytes is None or mark.packed_bytes != source.packed_bytes:
+                    _read_on(call, source, mark)
+                after = (mark.lines + mark.former_lines, mark.accepted, mark.duplicates, mark.quarantined)
+                for name, was, now in zip(totals, before, after, strict=True):
+                    totals[name] += now - was
     wh.built = None
-    return IngestResult(files=len(files), **total)
+    totals["lines"] += call.torn
+    return IngestResult(files=count, **totals, torn=call.torn, alarms=tuple(call.alarms))
 
 
 def _expand(paths: Iterable[Path | str]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
-        found.extend(path.glob("*.jsonl") if path.is_dir() else [path])
+        found.extend([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")] if path.is_dir() else [path])
     return sorted(set(found), key=_rotation_order)
 
 
@@ -118,201 +176,171 @@ def _rotation_order(path: Path) -> tuple[str, str, int, str]:
     )
 
 
-def _open(path: Path) -> _File | None:
-    """The file by its first line; None for an empty file."""
-    try:
-        with path.open("rb") as stream:
-            line = stream.readline()
-    except OSError as error:
-        raise JournalError(f"cannot be read: {error.strerror}", where=str(path), remedy="check the path") from error
-    if not line:
-        return None
-    run_id, first_seq = None, None
-    if line.endswith(b"\n"):
-        try:
-            record = read_line(line[:-1])
-        except LineError:
-            record = {}
-        except JournalError as error:
-            raise JournalError(error.what, where=f"{path}:1", remedy=error.remedy) from error
-        run_id, first_seq = record.get("run_id"), record.get("seq")
-    if run_id is None or first_seq is None:
-        return _File(path, "sha256:" + hashlib.sha256(line).hexdigest(), None, None)
-    return _File(path, f"{run_id}#{first_seq}", run_id, first_seq)
+class _Successors:
+    """Does a later file of the run exist: beside a file by name, in this call, or read before?"""
+
+    def __init__(self, wh: Warehouse) -> None:
+        self._wh = wh
+        self._last_number: dict[Path, dict[str, int]] = {}
+        self._last_first_seq: dict[str, int] = {}
+
+    def add(self, source: Source) -> None:
+        if source.run_id is not None and source.first_seq is not None:
+            known = self._last_first_seq.get(source.run_id, -1)
+            self._last_first_seq[source.run_id] = max(known, source.first_seq)
+
+    def of(self, source: Source) -> bool:
+        match = _ROTATED.match(source.path.name)
+        if match and self._in_folder(source.path.parent).get(match["stem"], -1) > int(match["number"]):
+            return True
+        if source.run_id is None or source.first_seq is None:
+            return False
+        if self._last_first_seq.get(source.run_id, -1) > source.first_seq:
+            return True
+        rows = self._wh.execute(
+            "SELECT count(*) FROM raw_file WHERE run_id = ? AND first_seq > ?", [source.run_id, source.first_seq]
+        )
+        return bool(rows[0][0])
+
+    def _in_folder(self, folder: Path) -> dict[str, int]:
+        if folder not in self._last_number:
+            numbers: dict[str, int] = {}
+            for match in filter(None, (_ROTATED.match(path.name) for path in folder.iterdir())):
+                numbers[match["stem"]] = max(numbers.get(match["stem"], -1), int(match["number"]))
+            self._last_number[folder] = numbers
+        return self._last_number[folder]
 
 
-def _has_successor(wh: Warehouse, file: _File, files: list[_File]) -> bool:
-    """Does a later file of the run exist: beside this one by name, in this call, or read before?"""
-    match = _ROTATED.match(file.path.name)
-    if match:
-        for sibling in file.path.parent.glob("*.jsonl"):
-            other = _ROTATED.match(sibling.name)
-            if other and other["stem"] == match["stem"] and int(other["number"]) > int(match["number"]):
-                return True
-    if file.run_id is None or file.first_seq is None:
-        return False
-    if any(f.run_id == file.run_id and (f.first_seq or 0) > file.first_seq for f in files):
-        return True
-    rows = wh.execute("SELECT count(*) FROM raw_file WHERE run_id = ? AND first_seq > ?", [file.run_id, file.first_seq])
-    return bool(rows[0][0])
+_COLUMNS: tuple[str, ...] = (
+    *("file_id", "offset_bytes", "lines", "accepted", "duplicates", "quarantined"),
+    *("tail_sha256", "former_lines", "packed_bytes"),
+)
 
 
-def _load_watermark(wh: Warehouse, file: _File) -> bool:
-    rows = wh.execute(
-        "SELECT file_id, offset_bytes, lines, accepted, duplicates, quarantined FROM raw_file WHERE identity = ?",
-        [file.identity],
-    )
+def _load(wh: Warehouse, source: Source) -> _Watermark:
+    assert source.identity is not None
+    mark = _Watermark(source.identity, source.run_id, source.first_seq)
+    rows = wh.execute(f"SELECT {', '.join(_COLUMNS)} FROM raw_file WHERE identity = ?", [source.identity])
     if rows:
-        file.file_id, file.offset, file.lines, file.accepted, file.duplicates, file.quarantined = rows[0]
-        return True
-    file.file_id = wh.execute("SELECT coalesce(max(file_id), 0) + 1 FROM raw_file")[0][0]
-    return False
-
-
-def _save_watermark(wh: Warehouse, file: _File, known: bool) -> None:
-    counts = [str(file.path), file.offset, file.lines, file.accepted, file.duplicates, file.quarantined]
-    if known:
-        wh.execute(
-            "UPDATE raw_file SET path = ?, offset_bytes = ?, lines = ?, accepted = ?, duplicates = ?, quarantined = ? "
-            "WHERE file_id = ?",
-            [*counts, file.file_id],
-        )
+        for name, value in zip(_COLUMNS, rows[0], strict=True):
+            setattr(mark, name, value)
+        mark.known = True
     else:
-        wh.execute(
-            "INSERT INTO raw_file (file_id, identity, run_id, first_seq, path, offset_bytes, lines, accepted, "
-            "duplicates, quarantined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [file.file_id, file.identity, file.run_id, file.first_seq, *counts],
-        )
+        mark.file_id = wh.execute("SELECT coalesce(max(file_id), 0) + 1 FROM raw_file")[0][0]
+    return mark
 
 
-def _read_on(wh: Warehouse, file: _File, *, final: bool) -> None:
-    """Read from the watermark to the last newline, and past it if `final`; counts are kept in `file`."""
-    batch = _Batch()
-    for chunk in _chunks(file):
-        if not chunk.data.endswith(b"\n"):
-            if final:
-                batch.rejects.append((chunk.lines_before + 1, "torn: the file ended inside this line"))
-                batch.chunks.append(chunk)
-                file.offset += len(chunk.data)
-                file.lines += 1
-            else:
-                file.torn = 1
+def _save(wh: Warehouse, path: Path, mark: _Watermark) -> None:
+    names = (*_COLUMNS[1:], "path")
+    values = [*(getattr(mark, name) for name in _COLUMNS[1:]), str(path)]
+    if mark.known:
+        changes = ", ".join(f"{name} = ?" for name in names)
+        wh.execute(f"UPDATE raw_file SET {changes} WHERE file_id = ?", [*values, mark.file_id])
+    else:
+        names = (*names, "file_id", "identity", "run_id", "first_seq")
+        values += [mark.file_id, mark.identity, mark.run_id, mark.first_seq]
+        wh.execute(f"INSERT INTO raw_file ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+
+
+def _notice_empty(call: _Call, source: Source) -> None:
+    where = str(source.path)
+    rows = call.wh.execute("SELECT offset_bytes FROM raw_file WHERE path = ? AND offset_bytes > 0", [where])
+    if source.damage:
+        call.alarms.append(f"{where}: {source.damage}")
+    elif rows:
+        call.alarms.append(f"{where}: is empty; {rows[-1][0]} bytes had been read from there")
+
+
+def _read_on(call: _Call, source: Source, mark: _Watermark) -> None:
+    """Read from the watermark to the last newline, and past it if nobody will finish that line."""
+    alarm = source.stands_at(mark.offset_bytes, mark.tail_sha256) if mark.offset_bytes else ""
+    if alarm:
+        call.alarms.append(f"{source.path}: {alarm}; it was read again from its beginning")
+        mark.former_lines += mark.lines
+        mark.offset_bytes = mark.lines = 0
+    start = (mark.offset_bytes, mark.former_lines)
+    for chunk in source.chunks(mark.offset_bytes, mark.lines):
+        if chunk.torn and not call.successors.of(source):
+            call.torn += 1
             break
-        try:
-            table, rejects = read_lines(chunk.data)
-        except JournalError as error:
-            raise JournalError(error.what, where=str(file.path), remedy=error.remedy) from error
-        line = pc.add(table["index"], chunk.lines_before + 1)
-        batch.tables.append(table.set_column(table.num_columns - 1, "index", line))
-        batch.rejects.extend((chunk.lines_before + 1 + r.index, r.reason) for r in rejects)
-        batch.chunks.append(chunk)
-        file.offset += len(chunk.data)
-        file.lines += chunk.count
-        if len(batch.chunks) == BATCH_CHUNKS:
-            _write(wh, file, batch)
-            batch = _Batch()
-    _write(wh, file, batch)
-
-
-def _chunks(file: _File) -> Iterator[_Chunk]:
-    """Runs of whole lines of about CHUNK_BYTES; at last the bytes after the last newline, if any."""
-    try:
-        with file.path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size < file.offset:
-                raise JournalError(
-                    f"is shorter ({size} bytes) than what was read of it before ({file.offset} bytes)",
-                    where=str(file.path),
-                    remedy="a journal is only appended to: put the whole file back",
-                )
-            offset, lines = file.offset, file.lines
-            stream.seek(offset)
-            rest: list[bytes] = []
-            while block := stream.read(CHUNK_BYTES):
-                cut = block.rfind(b"\n") + 1
-                if not cut:
-                    rest.append(block)
-                    continue
-                data = b"".join([*rest, block[:cut]])
-                rest = [block[cut:]] if cut < len(block) else []
-                count = data.count(b"\n")
-                yield _Chunk(data, offset, lines, count)
-                offset, lines = offset + len(data), lines + count
-            if rest:
-                yield _Chunk(b"".join(rest), offset, lines, 0)
-    except OSError as error:
-        raise JournalError(
-            f"cannot be read: {error.strerror}", where=str(file.path), remedy="check the disk"
-        ) from error
-
-
-def _write(wh: Warehouse, file: _File, batch: _Batch) -> None:
-    """Put a batch's rows and refused lines into the open transaction."""
-    if batch.tables:
-        rows = pa.concat_tables(batch.tables)
-        newest = pc.max(rows["v"]).as_py()
-        if newest is not None and newest > JOURNAL_VERSION:
+        if chunk.count:
             try:
-                refuse_version(newest)
+                _write(call, mark, chunk)
             except JournalError as error:
-                raise JournalError(error.what, where=str(file.path), remedy=error.remedy) from None
-        with wh.incoming(rows):
-            refused = wh.execute(_RULES)
-        if refused:
-            batch.rejects.extend(refused)
-            rows = rows.filter(pc.invert(pc.is_in(rows["index"], pa.array([line for line, _ in refused], pa.int64()))))
-        fresh = _without_duplicates(wh, rows)
-        if fresh.num_rows:
-            with wh.incoming(fresh.rename_columns([*fresh.column_names[:-1], "line"])):
-                wh.execute(
-                    "INSERT INTO raw_record BY NAME SELECT ?::INTEGER AS file_id, * FROM incoming", [file.file_id]
-                )
-        file.accepted += fresh.num_rows
-        file.duplicates += rows.num_rows - fresh.num_rows
-    if batch.rejects:
-        _quarantine(wh, file, batch)
+                raise JournalError(error.what, where=str(source.path), remedy=error.remedy) from error
+        else:
+            _quarantine(call, mark, chunk, [(0, _TORN if chunk.torn else _OVERLONG.format(MAX_LINE_BYTES))])
+        mark.offset_bytes = chunk.offset + chunk.size
+        mark.lines = chunk.lines_before + max(chunk.count, 1)
+        mark.tail_sha256 = chunk.tail
+    mark.packed_bytes = source.packed_bytes
+    if source.damage:
+        call.alarms.append(f"{source.path}: {source.damage}")
+    if (mark.offset_bytes, mark.former_lines) != start:
+        _save(call.wh, source.path, mark)
 
 
-def _without_duplicates(wh: Warehouse, rows: pa.Table) -> pa.Table:
-    """The rows whose (run_id, seq) is neither in the warehouse nor earlier in the batch."""
-    keep = np.zeros(rows.num_rows, np.bool_)
-    runs = rows["run_id"].combine_chunks().dictionary_encode()
-    codes, seqs = np.asarray(runs.indices), rows["seq"].to_numpy()
-    for code, run_id in enumerate(runs.dictionary.to_pylist()):
-        at = np.flatnonzero(codes == code)
-        unique, first = np.unique(seqs[at], return_index=True)
-        known = wh.columns(
-            "SELECT seq FROM raw_record WHERE run_id = ? AND seq BETWEEN ? AND ?",
-            [run_id, int(unique[0]), int(unique[-1])],
-        )
-        keep[at[first[~np.isin(unique, known["seq"].to_numpy())]]] = True
-    return rows if keep.all() else rows.filter(pa.array(keep))
+def _write(call: _Call, mark: _Watermark, chunk: Chunk) -> None:
+    """Put a chunk's rows and refused lines into the open transaction."""
+    rows, rejects = call.reader.read(chunk.data, chunk.count)
+    newest = pc.max(rows["v"]).as_py()
+    if newest is not None and newest > JOURNAL_VERSION:
+        refuse_version(newest)
+    refused = _refused_by_rules(call, rows)
+    if refused:
+        rejects = sorted([*rejects, *refused])
+        broken = np.zeros(chunk.count, np.bool_)
+        broken[[index for index, _ in refused]] = True
+        rows = rows.filter(bool_column(~broken[rows["index"].to_numpy()]))
+    if rows.num_rows:
+        new = call.seen.new_rows(rows)
+        parts = rows["part"].to_numpy()
+        for number, (part, (schema, insert)) in enumerate(_INSERTS.items()):
+            chosen = new & (parts == number)
+            if chosen.any():
+                own = rows.select(schema.names)
+                feed = call.feeds[f"incoming_{part}"]
+                feed.table = own if chosen.all() else own.filter(bool_column(chosen))
+                call.wh.execute(insert, [mark.file_id, chunk.lines_before + 1])
+        accepted = int(np.count_nonzero(new))
+        mark.accepted += accepted
+        mark.duplicates += rows.num_rows - accepted
+    if rejects:
+        _quarantine(call, mark, chunk, rejects)
 
 
-def _quarantine(wh: Warehouse, file: _File, batch: _Batch) -> None:
-    reasons = dict(batch.rejects)
-    lines, offsets, lengths, texts = [], [], [], []
-    for chunk in batch.chunks:
-        if not any(chunk.lines_before < n <= chunk.lines_before + max(chunk.count, 1) for n in reasons):
-            continue
-        offset = chunk.offset
-        for number, line in enumerate(chunk.data.split(b"\n"), chunk.lines_before + 1):
-            if number in reasons and offset < chunk.offset + len(chunk.data):
-                lines.append(number)
-                offsets.append(offset)
-                lengths.append(len(line))
-                texts.append(line[:RAW_TEXT_BYTES].decode("utf-8", "backslashreplace"))
-            offset += len(line) + 1
-    table = pa.table(
-        {
-            "file_id": pa.array([file.file_id] * len(lines), pa.int32()),
-            "line": pa.array(lines, pa.int64()),
-            "offset_bytes": pa.array(offsets, pa.int64()),
-            "length_bytes": pa.array(lengths, pa.int64()),
-            "reason": [reasons[number] for number in lines],
-            "raw_text": texts,
-        }
-    )
-    with wh.incoming(table):
-        wh.execute("INSERT INTO raw_quarantine BY NAME SELECT * FROM incoming")
-    file.quarantined += len(lines)
+def _refused_by_rules(call: _Call, rows: pa.Table) -> list[tuple[int, str]]:
+    """(line, reason) of the rows that are well typed but no journal records."""
+    doubtful = rows["sure"].to_numpy() == 0
+    if not doubtful.any():
+        return []
+    rows = rows.select(_JUDGED.names)
+    call.feeds["incoming"].table = rows if doubtful.all() else rows.filter(bool_column(doubtful))
+    return [(int(index), str(reason)) for index, reason in call.wh.execute(_RULES)]
+
+
+def _quarantine(call: _Call, mark: _Watermark, chunk: Chunk, rejects: list[tuple[int, str]]) -> None:
+    """Keep refused lines: (index in the chunk, reason) in order of lines."""
+    index = np.array([at for at, _ in rejects], np.int64)
+    if chunk.count:
+        ends = np.flatnonzero(np.frombuffer(chunk.data, np.uint8) == 10)
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        start, length = starts[index], ends[index] - starts[index]
+    else:
+        start, length = np.zeros(1, np.int64), np.array([chunk.size - (1 if chunk.overlong else 0)], np.int64)
+    texts = [
+        chunk.data[at : at + min(size, RAW_TEXT_BYTES)].decode("utf-8", "backslashreplace")
+        for at, size in zip(start.tolist(), length.tolist(), strict=True)
+    ]
+    columns = [
+        number_column(np.full(index.size, mark.file_id, np.int32)),
+        number_column(index + (chunk.lines_before + 1)),
+        number_column(start + chunk.offset),
+        number_column(length),
+        text_column([reason for _, reason in rejects]),
+        text_column(texts),
+    ]
+    call.feeds["refused"].table = pa.Table.from_arrays(columns, schema=_REFUSED)
+    kept = call.wh.execute(_QUARANTINE_NEW if mark.former_lines else _QUARANTINE)[0][0]
+    mark.quarantined += kept
+    mark.duplicates += index.size - kept

@@ -47,7 +47,15 @@ def test_ingest_prints_that_every_line_is_accounted_for(nightsoak, journal):
     ]
     assert "raw_quarantine" in err
     code, out, _ = nightsoak("ingest", str(journal), "--json")
-    assert json.loads(out) == {"files": 1, "lines": 1, "accepted": 0, "duplicates": 0, "quarantined": 0, "torn": 1}
+    assert json.loads(out) == {
+        "files": 1,
+        "lines": 1,
+        "accepted": 0,
+        "duplicates": 0,
+        "quarantined": 0,
+        "torn": 1,
+        "alarms": [],
+    }
 
 
 @pytest.mark.parametrize("ref", [RUN_ID, "latest", "journal"])

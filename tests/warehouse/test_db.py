@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from decimal import Decimal
 
 import duckdb
 import pytest
 
 from engine.errors import ConfigError, LockHeldError, StorageError
 from engine.warehouse.db import Warehouse
+from engine.warehouse.fields import KINDS, PARTS
 from engine.warehouse.migrations import migrate, migration_files, schema_version
 
+ONE_FILE = (
+    "INSERT INTO raw_file (file_id, identity, path, offset_bytes, lines, accepted, duplicates, quarantined) "
+    "VALUES (1, 'r#0', 'a.jsonl', 10, 1, 1, 0, 0)"
+)
 HOLD = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
 
 
@@ -50,11 +56,44 @@ def test_a_file_of_version_1_keeps_its_rows_through_the_next_migration(tmp_path)
     path = tmp_path / "w.duckdb"
     with duckdb.connect(str(path)) as connection:
         assert migrate(connection, where="w", folder=folder) == 1
-        connection.execute("INSERT INTO raw_file VALUES (1, 'r#0', 'r', 0, 'a.jsonl', 10, 1, 1, 0, 0)")
+        connection.execute(ONE_FILE)
     (folder / "002_note.sql").write_text("ALTER TABLE raw_file ADD COLUMN note VARCHAR DEFAULT 'none';")
     with duckdb.connect(str(path)) as connection:
         assert migrate(connection, where="w", folder=folder) == 2
         assert connection.execute("SELECT identity, note FROM raw_file").fetchall() == [("r#0", "none")]
+
+
+def test_a_file_of_version_1_is_brought_up_to_date_with_its_content(tmp_path):
+    """Orders and fills that version 1 kept with everything else are seen where they were; their quarantine too."""
+    folder = tmp_path / "schema"
+    folder.mkdir()
+    first = migration_files()[0]
+    (folder / first.name).write_text(first.read_text())
+    path = tmp_path / "w.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        migrate(connection, where="w", folder=folder)
+        connection.execute(
+            "INSERT INTO raw_record (file_id, line, v, seq, ts_ns, lane, type, run_id, symbol, price) "
+            "VALUES (1, 1, 1, 0, 5, 0, 'fill', 'r', 'S', 1.5), (1, 2, 1, 1, 5, 0, 'mark', 'r', 'S', NULL)"
+        )
+        connection.execute("INSERT INTO raw_quarantine VALUES (1, 3, 90, 4, 'not JSON', 'junk')")
+        connection.execute(ONE_FILE)
+    with Warehouse(path) as wh:
+        assert wh.execute("SELECT line, seq, type, price FROM raw_record ORDER BY seq") == [
+            (1, 0, "fill", Decimal("1.5")),
+            (2, 1, "mark", None),
+        ]
+        assert wh.execute("SELECT * FROM raw_quarantine") == [(1, 3, 90, 4, "not JSON", "junk")]
+        assert wh.execute("SELECT offset_bytes, tail_sha256, former_lines FROM raw_file") == [(10, None, 0)]
+
+
+def test_the_tables_of_orders_and_fills_have_the_fields_they_are_said_to_have(tmp_path):
+    with Warehouse(tmp_path / "w.duckdb") as wh:
+        for part, fields in PARTS.items():
+            names = {name for (name,) in wh.execute(f"SELECT column_name FROM (DESCRIBE raw_{part})")}
+            assert names == {"file_id", "line", *fields}
+        names = {name for (name,) in wh.execute("SELECT column_name FROM (DESCRIBE raw_other)")}
+        assert names == {"file_id", "line", *KINDS}
 
 
 def test_a_migration_that_fails_leaves_the_version_before(tmp_path):
@@ -82,7 +121,8 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path):
     path = tmp_path / "w.duckdb"
     with Warehouse(path) as wh:
         wh.execute("INSERT INTO schema_version VALUES (99, 'later')")
-    with pytest.raises(ConfigError, match="schema version 99, this Nightsoak knows up to 1"), Warehouse(path):
+    known = len(migration_files())
+    with pytest.raises(ConfigError, match=f"schema version 99, this Nightsoak knows up to {known};"), Warehouse(path):
         pass
 
 
@@ -104,7 +144,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_a_transaction_is_all_or_nothing(tmp_path):
     with Warehouse(tmp_path / "w.duckdb") as wh:
         with pytest.raises(KeyboardInterrupt), wh.transaction():
-            wh.execute("INSERT INTO raw_file VALUES (1, 'r#0', 'r', 0, 'a.jsonl', 10, 1, 1, 0, 0)")
+            wh.execute(ONE_FILE)
             raise KeyboardInterrupt
         assert wh.execute("SELECT count(*) FROM raw_file") == [(0,)]
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import random
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from engine.errors import JournalError
-from engine.warehouse import ingest as ingest_module
+from engine.warehouse import parse, source
 from engine.warehouse.edge import edge_report
 from engine.warehouse.ingest import ingest
 
@@ -22,6 +25,12 @@ def content(wh):
 
 def sums(result):
     return result.accepted + result.duplicates + result.quarantined + result.torn
+
+
+@pytest.fixture(autouse=True, params=["strict", "scanner"])
+def reader(request, monkeypatch):
+    """Every test with either reader; left to itself, ingest takes the strict one for what is as short as these."""
+    monkeypatch.setattr(parse, "SCAN_FROM_BYTES", 0 if request.param == "scanner" else 1 << 40)
 
 
 @pytest.fixture
@@ -83,8 +92,7 @@ def test_chunks_and_batches_cut_anywhere(run, open_warehouse, tmp_path, monkeypa
     with open_warehouse("one") as wh:
         ingest(wh, [path])
         wanted = content(wh)
-    monkeypatch.setattr(ingest_module, "CHUNK_BYTES", 700)  # shorter than the run_start line
-    monkeypatch.setattr(ingest_module, "BATCH_CHUNKS", 3)
+    monkeypatch.setattr(source, "CHUNK_BYTES", 700)  # shorter than the run_start line
     with open_warehouse("many") as wh:
         ingest(wh, [path])
         assert content(wh) == wanted
@@ -93,9 +101,9 @@ def test_chunks_and_batches_cut_anywhere(run, open_warehouse, tmp_path, monkeypa
 
 def test_a_last_line_torn_at_any_byte_waits_and_then_counts_once(new_journal, open_warehouse, tmp_path):
     lines = new_journal("1f2e").mark(0, "60000.05").add("heartbeat", 1).add("heartbeat", 2).lines()
-    cuts = range(1, len(lines[-1]))
+    cuts = range(1, len(lines[-1]), 4)
     whole = {}
-    for cut in cuts:  # a run of its own for every byte
+    for cut in cuts:  # a run of its own for every cut
         whole[tmp_path / f"{cut}.0.jsonl"] = b"".join(line.replace(b"1f2e", f"{cut:04x}".encode()) for line in lines)
     for (path, data), cut in zip(whole.items(), cuts, strict=True):
         path.write_bytes(data[: cut - len(lines[-1])])
@@ -238,17 +246,201 @@ def test_fields_of_other_bots_are_ignored(new_journal, open_warehouse, tmp_path)
         assert ingest(wh, [journal.write(tmp_path / "a.0.jsonl")]).accepted == 6
 
 
-def test_a_renamed_file_is_not_read_again_and_a_shortened_one_is_refused(run, open_warehouse, tmp_path):
+def test_a_renamed_or_copied_file_is_not_read_again(run, open_warehouse, tmp_path):
+    path = run.journal.write(tmp_path / "a.0.jsonl")
+    with open_warehouse() as wh:
+        first = ingest(wh, [path])
+        renamed = path.rename(tmp_path / "old.0.jsonl")
+        copy = Path(shutil.copy(renamed, tmp_path / "copy.jsonl"))
+        again = ingest(wh, [renamed, copy])
+        assert (again.files, again.lines, again.alarms) == (2, 0, ())
+        assert wh.execute("SELECT path, accepted FROM raw_file") == [(str(path), first.accepted)]
+
+
+def with_junk(lines):
+    """The lines with one in the middle that is no record."""
+    return [*lines[:9], b"junk\n", *lines[9:]]
+
+
+@pytest.mark.parametrize("cut", [400, 900, 5000])
+def test_a_file_cut_short_is_told_of_and_read_again(run, open_warehouse, tmp_path, cut):
+    """And what its writer appends behind the cut is not skipped."""
+    lines = run.journal.lines()
+    whole = b"".join(with_junk(lines))
+    path = tmp_path / "a.0.jsonl"
+    path.write_bytes(whole[:-4000])
+    with open_warehouse() as wh:
+        first = ingest(wh, [path])
+        before = content(wh)
+        path.write_bytes(path.read_bytes()[:-cut])
+        second = ingest(wh, [path])
+        assert content(wh) == before
+        [alarm] = second.alarms
+        assert f"{path}: is shorter" in alarm
+        assert (second.accepted, second.quarantined) == (0, 0)
+        assert sums(second) == second.lines
+        path.write_bytes(whole)
+        third = ingest(wh, [path])
+        assert len(content(wh)) == len(lines)
+        assert first.quarantined + second.quarantined + third.quarantined == 1
+        [row] = wh.execute("SELECT lines, former_lines, accepted, duplicates, quarantined FROM raw_file")
+        assert row[0] == whole.count(b"\n")
+        assert row[0] + row[1] == sum(row[2:])
+
+
+def test_a_file_that_is_another_behind_the_same_first_line_is_told_of_and_read(run, open_warehouse, tmp_path):
+    """Grown past the watermark again before it was looked at: its size says nothing."""
+    lines = run.journal.lines()
+    path = run.journal.write(tmp_path / "a.0.jsonl", lines[:40])
+    with open_warehouse() as wh:
+        ingest(wh, [path])
+        run.journal.write(path, [lines[0], *with_junk(lines[60:])])
+        second = ingest(wh, [path])
+        [alarm] = second.alarms
+        assert "holds other lines" in alarm
+        assert (second.accepted, second.duplicates, second.quarantined) == (len(lines) - 60, 1, 1)
+        third = ingest(wh, [path])
+        assert (third.lines, third.alarms) == (0, ())
+
+
+def test_a_file_emptied_in_place_is_told_of(run, open_warehouse, tmp_path):
     path = run.journal.write(tmp_path / "a.0.jsonl")
     with open_warehouse() as wh:
         ingest(wh, [path])
-        renamed = path.rename(tmp_path / "old.0.jsonl")
-        assert ingest(wh, [renamed]).lines == 0
-        renamed.write_bytes(renamed.read_bytes()[:-10])
         before = content(wh)
-        with pytest.raises(JournalError, match="is shorter"):
-            ingest(wh, [renamed])
+        os.truncate(path, 0)
+        result = ingest(wh, [path])
+        assert (result.files, result.lines) == (0, 0)
+        assert "is empty" in result.alarms[0]
         assert content(wh) == before
+
+
+def test_a_recreated_file_is_a_file_of_its_own(random_run, open_warehouse, tmp_path):
+    """The old one was rotated away under the new one's name; both are whole in the warehouse, nothing alarms."""
+    old, new = random_run(1, windows=2).journal, random_run(2, windows=2).journal
+    path = old.write(tmp_path / "bot.jsonl", old.lines()[:100])
+    with open_warehouse() as wh:
+        ingest(wh, [path])
+        old.write(path)
+        path.rename(tmp_path / "bot.old.jsonl")
+        new.write(path)
+        result = ingest(wh, [tmp_path])
+        assert (result.files, result.alarms) == (2, ())
+        assert len(content(wh)) == len(old.records) + len(new.records)
+
+
+def test_a_file_replaced_while_it_is_read_is_read_to_its_end(random_run, open_warehouse, tmp_path, monkeypatch):
+    old, new = random_run(1, windows=2).journal, random_run(2, windows=2).journal
+    path = old.write(tmp_path / "bot.jsonl")
+    monkeypatch.setattr(source, "CHUNK_BYTES", 3000)
+    read = source.Source.chunks
+
+    def replaced(self, offset, lines):
+        for number, chunk in enumerate(read(self, offset, lines)):
+            if number == 1:
+                new.write(tmp_path / "fresh").replace(path)
+            yield chunk
+
+    with open_warehouse() as wh:
+        monkeypatch.setattr(source.Source, "chunks", replaced)
+        first = ingest(wh, [path])
+        monkeypatch.setattr(source.Source, "chunks", read)
+        second = ingest(wh, [path])
+        assert (first.accepted, second.accepted) == (len(old.records), len(new.records))
+        assert first.alarms == second.alarms == ()
+
+
+@pytest.mark.parametrize("size", [1001, 5000, 200_000])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_line_too_long_is_kept_by_its_beginning_once(new_journal, open_warehouse, tmp_path, monkeypatch, size, ended):
+    monkeypatch.setattr(source, "CHUNK_BYTES", 700)
+    monkeypatch.setattr(source, "MAX_LINE_BYTES", 1000)
+    lines = new_journal().mark(0, "60000.05").mark(1, "60000.15").mark(2, "60000.25").lines()
+    long = b'{"v":1,"x":"' + b"y" * (size - 12)
+    path = tmp_path / "run.0.jsonl"
+    path.write_bytes(lines[0] + long)
+    with open_warehouse() as wh:
+        waiting = ingest(wh, [path])
+        assert (waiting.accepted, waiting.torn, waiting.quarantined) == (1, 1, 0)
+        if ended:
+            path.write_bytes(lines[0] + long + b"\n" + lines[1] + b"{" * 1000 + b"\n")
+        else:
+            (tmp_path / "run.1.jsonl").write_bytes(lines[1] + b"{" * 1000 + b"\n")
+        result = ingest(wh, [tmp_path])
+        assert (result.accepted, result.torn, result.quarantined, result.lines) == (1, 0, 2, 3)
+        rows = wh.execute("SELECT line, offset_bytes, length_bytes, reason, raw_text FROM raw_quarantine ORDER BY 3")
+        reason = "longer than" if ended else "torn"
+        assert rows[1][:3] == (2, len(lines[0]), size)
+        assert reason in rows[1][3]
+        assert rows[1][4] == long[: 1 << 16].decode()
+        assert rows[0][2:4] == (1000, "not JSON")
+        assert ingest(wh, [tmp_path]).lines == 0
+
+
+def gzipped(data):
+    """Two members behind each other, as appending gzips does."""
+    return gzip.compress(data[: len(data) // 2]) + gzip.compress(data[len(data) // 2 :])
+
+
+def test_a_journal_compressed_after_it_was_read_is_not_read_again(run, open_warehouse, tmp_path):
+    lines = run.journal.lines()
+    path = run.journal.write(tmp_path / "run.0.jsonl", lines[:100])
+    with open_warehouse() as wh:
+        ingest(wh, [tmp_path])
+        packed = tmp_path / "run.0.jsonl.gz"
+        packed.write_bytes(gzipped(b"".join(lines)))
+        path.unlink()
+        second = ingest(wh, [tmp_path])
+        assert (second.accepted, second.duplicates, second.alarms) == (len(lines) - 100, 0, ())
+        monkeypatched = ingest(wh, [tmp_path])
+        assert (monkeypatched.files, monkeypatched.lines) == (1, 0)
+        assert len(content(wh)) == len(lines)
+
+
+@pytest.mark.parametrize("cut", [30, 2000, -1])
+def test_a_gzip_that_ends_early_gives_what_it_has_and_is_told_of(run, open_warehouse, tmp_path, monkeypatch, cut):
+    monkeypatch.setattr(source, "CHUNK_BYTES", 3000)
+    packed = gzip.compress(b"".join(run.journal.lines()))
+    path = tmp_path / "run.0.jsonl.gz"
+    path.write_bytes(packed[:cut])
+    with open_warehouse() as wh:
+        first = ingest(wh, [path])
+        if first.files:  # its first bytes may unpack to nothing
+            assert "gzip stream ends early" in first.alarms[0]
+        path.write_bytes(packed)
+        second = ingest(wh, [path])
+        assert first.accepted + second.accepted == len(run.journal.records)
+        assert (second.duplicates, second.torn, second.alarms) == (0, 0, ())
+
+
+def test_a_damaged_gzip_gives_what_stands_before_the_damage(run, open_warehouse, tmp_path):
+    packed = bytearray(gzip.compress(b"".join(run.journal.lines())))
+    packed[len(packed) // 2] ^= 0xFF
+    path = tmp_path / "run.0.jsonl.gz"
+    path.write_bytes(packed)
+    with open_warehouse() as wh:
+        result = ingest(wh, [path])
+        assert "gzip stream is damaged" in result.alarms[0]
+        assert sums(result) == result.lines
+
+
+@pytest.mark.parametrize(
+    "junk", [bytes(range(256)) * 40, b"\n" * 50, b"\0" * 5000 + b"\n", random.Random(5).randbytes(9000)]
+)
+def test_binary_junk_is_quarantined_line_by_line(run, open_warehouse, tmp_path, junk):
+    good = run.journal.lines()
+    path = run.journal.write(tmp_path / "a.0.jsonl", [*good[:5], junk, b"\n", *good[5:]])
+    with open_warehouse() as wh:
+        result = ingest(wh, [path])
+        assert result.accepted == len(good)
+        assert result.quarantined == junk.count(b"\n") + 1
+        assert ingest(wh, [path]).lines == 0
+
+
+def test_a_pipe_is_refused_not_waited_for(open_warehouse, tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+    with open_warehouse() as wh, pytest.raises(JournalError, match="not a regular file"):
+        ingest(wh, [tmp_path])
 
 
 def test_one_bad_file_leaves_all_of_them_unread(run, open_warehouse, tmp_path):

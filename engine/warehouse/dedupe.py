@@ -1,0 +1,74 @@
+"""Which rows are new: (run_id, seq) names a record, and the first one of a name counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.warehouse.db import Warehouse
+
+
+class Seen:
+    """What the warehouse has, within one transaction. Rows given out as new are taken to be written before the next."""
+
+    def __init__(self, wh: Warehouse) -> None:
+        self._wh = wh
+        self._highest: dict[str, int] = {}
+
+    def new_rows(self, rows: pa.Table) -> NDArray[np.bool_]:
+        """By row, whether it is the first of its name in order of `index`"""
+        keep = np.zeros(rows.num_rows, np.bool_)
+        index = rows["index"].to_numpy()
+        order = np.arange(rows.num_rows) if _rises(index) else np.argsort(index, kind="stable")
+        seqs = rows["seq"].to_numpy()[order]
+        for run_id, at in _runs(rows["run_id"].combine_chunks(), order):
+            own = seqs[at]
+            highest = self._highest_of(run_id)
+            if _rises(own) and own[0] > highest:
+                keep[order[at]] = True
+            else:
+                unique, first = np.unique(own, return_index=True)
+                new = unique > highest
+                if not new.all():
+                    new[~new] = ~np.isin(unique[~new], self._among(run_id, int(unique[0]), int(unique[-1])))
+                keep[order[at[first[new]]]] = True
+            self._highest[run_id] = max(highest, int(own.max()))
+        return keep
+
+    def _highest_of(self, run_id: str) -> int:
+        if run_id not in self._highest:
+            rows = self._wh.execute("SELECT coalesce(max(seq), -1) FROM raw_record WHERE run_id = ?", [run_id])
+            self._highest[run_id] = int(rows[0][0])
+        return self._highest[run_id]
+
+    def _among(self, run_id: str, low: int, high: int) -> Any:
+        """The seqs from `low` to `high` that the warehouse has."""
+        table = self._wh.columns(
+            "SELECT seq FROM raw_record WHERE run_id = ? AND seq BETWEEN ? AND ?", [run_id, low, high]
+        )
+        return table["seq"].to_numpy()
+
+
+def _runs(run_ids: pa.StringArray, order: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Each run id with the positions in `order` of its rows."""
+    rows = len(run_ids)
+    offsets = np.frombuffer(run_ids.buffers()[1], np.int32, rows + 1, 4 * run_ids.offset)
+    size = int(offsets[1] - offsets[0])
+    # Nearly always a chunk is of one run, and that is seen far sooner than a dictionary is made.
+    if size and (np.diff(offsets) == size).all():
+        letters = np.frombuffer(run_ids.buffers()[2], np.uint8, rows * size, int(offsets[0])).reshape(rows, size)
+        if (letters == letters[0]).all():
+            yield run_ids[0].as_py(), np.arange(rows)
+            return
+    runs = run_ids.dictionary_encode()
+    codes = np.asarray(runs.indices)[order]
+    for code, run_id in enumerate(runs.dictionary.to_pylist()):
+        yield run_id, np.flatnonzero(codes == code)
+
+
+def _rises(values: NDArray[Any]) -> bool:
+    return bool((values[1:] > values[:-1]).all())
