@@ -60,6 +60,7 @@ class Row:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="2 M events only, fewer repetitions")
+    parser.add_argument("--tape", type=Path, help="time this tape instead of the generated ones")
     args = parser.parse_args()
     peer_python = peer_environment()
     WORK.mkdir(parents=True, exist_ok=True)
@@ -73,8 +74,15 @@ def main() -> int:
     files = {name: WORK / f"{name}.json" for name in sets}
     for name, value in sets.items():
         files[name].write_text(json.dumps(value))
-    small, large = generated_tape(2_000_000), None if args.quick else generated_tape(10_000_000)
-    tapes = {"2 M events": small, **({"10 M events": large} if large else {}), **capture_tapes()}
+    if args.tape is not None:
+        small, large = args.tape.resolve(), None
+    else:
+        small, large = generated_tape(2_000_000), None if args.quick else generated_tape(10_000_000)
+    tapes = {
+        args.tape.name if args.tape else "2 M events": small,
+        **({"10 M events": large} if large else {}),
+        **capture_tapes(),
+    }
     rows = [
         trace_row(name, tape, files["two"], queue, peer_python)
         for name, tape in tapes.items()
