@@ -9,7 +9,8 @@ report       everything -> reports/<utc-date>/<run-id>/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from engine.market.tape import Tape
 from engine.params import Params
 from engine.paths import Paths
 from engine.profile import load_profile
+from engine.quality import frames, inspector, judged_with
 from engine.queue_bounds import queue_bounds
 from engine.report.artefacts import publish
 from engine.report.record import OPERATOR, RunRecord
@@ -127,16 +129,21 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
     Raises:
         StorageError: the reports folder cannot be written; nothing is half-written.
     """
-    with open_warehouse(plan.paths) as warehouse:
-        _ingest(plan, warehouse)
-        edge = edge_report(warehouse, plan.run_id)
-        series = chart_series(warehouse, plan.run_id)
-        in_force = [(ts_ns, _numbers(params)) for ts_ns, params in params_in_time(warehouse, plan.run_id)]
+    inspecting = nullcontext() if interrupted else inspector()
+    with inspecting as quality_inspector, ThreadPoolExecutor(1) as beside:
+        with open_warehouse(plan.paths) as warehouse:
+            _ingest(plan, warehouse)
+            edge = edge_report(warehouse, plan.run_id)
+            series = chart_series(warehouse, plan.run_id)
+            in_force = [(ts_ns, _numbers(params)) for ts_ns, params in params_in_time(warehouse, plan.run_id)]
+            rows = frames(warehouse, plan.run_id) if quality_inspector else {}
+        inspected = beside.submit(quality_inspector.inspect, rows) if quality_inspector else None
+        replays = None if interrupted else _replays(plan, in_force, edge["totals"])
+        quality = inspected.result() if inspected else None
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
-    replays = None if interrupted else _replays(plan, in_force, edge["totals"])
     parameters = parameters_in_time(plan, state.decisions, in_force)
-    record = make_record(plan, state, edge, series, replays, parameters, interrupted=interrupted)
+    record = make_record(plan, state, edge, series, replays, quality, parameters, interrupted=interrupted)
     folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
@@ -178,6 +185,7 @@ def make_record(
     edge: Mapping[str, Any],
     series: Mapping[str, Any],
     replays: Replays | None,
+    quality: Mapping[str, Any] | None,
     parameters: Sequence[Mapping[str, Any]],
     *,
     interrupted: bool,
@@ -197,7 +205,7 @@ def make_record(
         run_id=plan.run_id,
         plan=_plan_for_readers(plan),
         edge=edge,
-        gate=gate.to_json(),
+        gate=judged_with(gate.to_json(), quality, gates.actions),
         params_start=dict(plan.params),
         params_final=dict(params),
         parameters=parameters,
@@ -213,6 +221,7 @@ def make_record(
         inputs=plan.inputs,
         queue_bounds=replays.queue_bounds if replays else None,
         interventions=replays.interventions if replays else None,
+        quality=quality,
         net_target_bps=gates.net_bps.ok_below,
         interrupted=interrupted,
     )

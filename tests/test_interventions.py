@@ -186,8 +186,8 @@ def test_the_sentence_says_what_the_blamed_driver_is_worth(
     result = {"same_as_run": True, "unchanged": {"fills": 9}, "interventions": [row]}
     _, text = build_interventions(record_with(result, 9, blamed=["slippage_bps", "gross_bps"]))
     assert text == (
-        "Accounting blames slippage most; replayed with no latency, the same market would have given +0.40 bps and "
-        f"{words}."
+        "Accounting blames slippage most; replayed with no latency, the same market changes net_bps by +0.40 "
+        f"and PnL by {words}."
     )
     table, text = build_interventions(record_with(result, 9))
     assert text.startswith("No component is below its target")

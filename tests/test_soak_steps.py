@@ -121,7 +121,10 @@ def test_an_interrupted_soak_is_reported_as_such_once_the_folder_can_be_written(
     assert made.interrupted
     assert "partial" in (made.folder / "SOAK_RESULTS.md").read_text().splitlines()[0]
     edge = json.loads((made.folder / "EDGE_REPORT.json").read_text())
-    assert [row["window"] for row in edge["windows"]] == [0, 1]
+    # It had been told to go on: how far it came before it noticed that its stdin was closed is a matter of time.
+    windows = [row["window"] for row in edge["windows"]]
+    assert windows == list(range(len(windows)))
+    assert 2 <= len(windows) < plan.schedule.windows
 
 
 def test_a_bot_that_ends_early_is_an_error(plan_of: PlanOf) -> None:

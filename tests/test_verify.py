@@ -22,6 +22,7 @@ from engine.market.simulator import generate_tape, read_settings
 from engine.market.tape import Tape, write_tape
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
+from engine.quality_suite import run_suite
 from engine.report.manifest import MANIFEST, artefact_sha256
 from engine.report.record import OPERATOR
 from engine.soak import RunPlan, SoakSettings
@@ -71,6 +72,12 @@ class Night:
 def made(paths: Paths, tape: Path, **changes: Any) -> RunPlan:
     settings = {"tape": str(tape), "iterations": 2, "auto_tune": True, "window_seconds": 10} | changes
     return make_plan(SoakSettings.model_validate(settings), paths)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def expectations_here() -> None:
+    """Import Great Expectations once, and not in a process of its own for every report of these tests."""
+    run_suite({})
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.metrics import METRICS
 from engine.report.format import NO_DATA, and_list, beside_limit, number, plain, unit_digits
+from engine.report.quality import EXPECTATIONS
 from engine.report.record import RunRecord
 from engine.report.table import Table
 
@@ -99,6 +100,8 @@ def observed_text(record: RunRecord, metric: str) -> str:
 
 
 def _digits(metric: str) -> int:
+    if metric == EXPECTATIONS:
+        return unit_digits("count")
     return unit_digits("ratio" if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].unit)
 
 
@@ -130,7 +133,8 @@ def _limit(check: Mapping[str, Any]) -> str:
     if check["limit"] is None:
         return "-"
     metric = check["metric"]
-    better = -1 if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].better
+    lower_is_better = metric == EXPECTATIONS or metric.startswith(_BLOCK_PREFIX)
+    better = -1 if lower_is_better else METRICS[metric].better
     return f"{'>=' if better > 0 else '<='} {plain(check['limit'])}"
 
 

@@ -2,9 +2,9 @@
 
 Notation: P_w, C_w net PnL of the tuned and the control lane in window w, N the control's mean notional per window,
 
-    d_w = 1e4 (P_w - C_w) / N     bps of N; a window without fills counts with the PnL it has, or 0
+    d_w = 1e4 (P_w - C_w) / N     bps of N; a window without fills counts with the PnL it has
 
-A window with fills whose PnL is unknown in either lane is left out of the pairs and counted.
+A window whose PnL is unknown in either lane (a position, and no book to mark it with) is left out and counted.
 The same market drives both lanes, so differences are paired and the market's own moves cancel out of them.
 """
 
@@ -36,7 +36,7 @@ def compare(edge: Mapping[str, Any]) -> dict[str, Any] | None:
     notional = sum(control_of[w]["notional_quote"] or 0.0 for w in shared) / len(shared)
     rows = []
     for window in shared:
-        tuned_pnl, control_pnl = (side[window]["net_pnl_quote"] or 0.0 for side in (tuned_of, control_of))
+        tuned_pnl, control_pnl = (side[window]["net_pnl_quote"] for side in (tuned_of, control_of))
         rows.append(
             {
                 "window": window,
@@ -61,7 +61,7 @@ def compare(edge: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _is_known(window: Mapping[str, Any]) -> bool:
-    return window["net_pnl_quote"] is not None or not window["notional_quote"]
+    return window["net_pnl_quote"] is not None
 
 
 def _interval(rows: list[dict[str, Any]], notional: float) -> Any:

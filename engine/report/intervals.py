@@ -41,11 +41,13 @@ def kpi_intervals(edge: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     for kpi, denominator in DENOMINATORS.items():
         numerators, denominators = [], []
         for window in edge.get("windows", []):
+            if window["net_pnl_quote"] is None:
+                continue  # a position, and no book to mark it with
             value = window[kpi]
             weight = 0.0 if value is None else denominator(window, kpi)
             if value is None and kpi == "inventory_bps":
                 # without fills there are no bps, but what the position earned is all of the window's PnL
-                numerators.append(1e4 * (window["net_pnl_quote"] or 0.0))
+                numerators.append(1e4 * window["net_pnl_quote"])
             else:
                 numerators.append(0.0 if value is None else value * weight)
             denominators.append(weight)

@@ -28,7 +28,7 @@ def build_interventions(record: RunRecord) -> tuple[Table | None, str]:
         return None, "There were no fills, and none of the bot's own limits is the reason: no replay had any."
     digits = _digits(rows)
     table = Table(
-        ("Changed", "Accounting, bps", "net_bps", f"PnL, {record.pnl_currency}", "95 %"),
+        ("Changed", "Accounting, bps", "net_bps by", f"{record.pnl_currency} by", "95 %"),
         "lrrrr",
         tuple(
             (
@@ -55,10 +55,10 @@ def _sentence(record: RunRecord, rows: list[Mapping[str, Any]]) -> str:
     row = max(of_driver, key=lambda row: abs(row["difference_quote"]))
     digits = _digits([row])
     bounds = interval(row["low_quote"], row["high_quote"], digits)
-    bps = "" if row["difference_bps"] is None else f"{number(row['difference_bps'], 2, sign=True)} bps and "
+    bps = "" if row["difference_bps"] is None else f"net_bps by {number(row['difference_bps'], 2, sign=True)} and "
     return (
-        f"Accounting blames {_SHORT[row['component']]} most; replayed with {row['name']}, the same market would have "
-        f"given {bps}{money(row['difference_quote'], record.pnl_currency, digits=digits)}"
+        f"Accounting blames {_SHORT[row['component']]} most; replayed with {row['name']}, the same market changes "
+        f"{bps}PnL by {money(row['difference_quote'], record.pnl_currency, digits=digits)}"
         f"{' ' + bounds if bounds else ''}, {_told(row)}."
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.paths import CHECKOUT
+from engine.report.quality import flagged
 from engine.report.record import RunRecord
 
 MANIFEST, WALL_CLOCK = "truth_manifest.json", "wall_clock.json"
@@ -49,6 +50,7 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
             "events": tape.get("count"),
             "ingest": record.data_quality.get("ingest") or {},
         },
+        "flagged": flagged(record.quality),
         "inputs": record.inputs,
         "code_sha256": code_sha256(checkout),
         "lock_sha256": lock_sha256(checkout),

@@ -51,6 +51,7 @@ class RunRecord:
     kpi_intervals engine.report.intervals.kpi_intervals(edge); filled in by `completed` where null
     queue_bounds  engine.queue_bounds.queue_bounds: lane 0 under the pessimistic and the optimistic queue model, or null
     interventions  engine.interventions.measure_interventions: lane 0 with one driver removed at a time, or null
+    quality       engine.quality.Inspector.inspect: the expectations on the run's rows; null where none were checked
     net_target_bps  the net_bps from which the gate says SUCCESS
 
     Raises:
@@ -72,6 +73,7 @@ class RunRecord:
     kpi_intervals: Mapping[str, Any] | None = None
     queue_bounds: Mapping[str, Any] | None = None
     interventions: Mapping[str, Any] | None = None
+    quality: Mapping[str, Any] | None = None
     net_target_bps: float = 3.0
     interrupted: bool = False
 

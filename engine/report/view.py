@@ -21,6 +21,7 @@ from engine.report.format import (
     utc,
 )
 from engine.report.interventions import build_interventions
+from engine.report.quality import build_expectations
 from engine.report.record import RunRecord
 from engine.report.table import Markdown, Table
 from engine.report.tuning_view import Tuning, build_tuning, changes_in_words
@@ -55,6 +56,9 @@ class View:
     blocks_text: str
     quality: Table
     quality_notes: tuple[str, ...]
+    expectations_text: str
+    expectations: Table | None
+    flagged: Table | None
     gaps: Table | None
     provenance: Table
     inputs: Table | None
@@ -69,6 +73,7 @@ def build_view(record: RunRecord) -> View:
     tuning = build_tuning(record)
     blocks, blocks_text = sections.blocks(record)
     quality, quality_notes, gaps = sections.quality(record)
+    expectations_text, expectations, flagged = build_expectations(record)
     interventions, interventions_text = build_interventions(record)
     partial = _partial(record)
     return View(
@@ -94,6 +99,9 @@ def build_view(record: RunRecord) -> View:
         blocks_text=blocks_text,
         quality=quality,
         quality_notes=quality_notes,
+        expectations_text=expectations_text,
+        expectations=expectations,
+        flagged=flagged,
         gaps=gaps,
         provenance=sections.provenance(record),
         inputs=sections.inputs(record),

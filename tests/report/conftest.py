@@ -282,6 +282,20 @@ def interventions_of(totals: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+QUALITY = {
+    "rows": {"fills": 1204, "orders": 81_022, "marks": 10_801},
+    "expectations": [
+        {"table": "fills", "title": "position follows fills", "critical": True, "checked": 1204, "failed": 0}
+        | {"keys": [], "reason": ""},
+        {"table": "fills", "title": "fee is its tier's, within 0.01 bps", "critical": False, "checked": 1204}
+        | {"failed": 2, "keys": [{"lane": 0, "seq": 4711}, {"lane": 1, "seq": 66}], "reason": ""},
+        {"table": "fills", "title": "quote age is 0 to a day", "critical": False, "checked": 0, "failed": 0}
+        | {"keys": [], "reason": "the journal does not say"},
+    ],
+    "error": "",
+}
+
+
 def series_of(windows: int, *, fills: bool = True) -> dict[str, Any]:
     rng = random.Random(11)
     mid, position = 60_000.0, 0.0
@@ -349,6 +363,7 @@ def normal_record() -> RunRecord:
             "ingest": {"accepted": 81_022, "duplicates": 0, "quarantined": 0, "torn": 0},
         },
         interventions=interventions_of(edge["totals"]),
+        quality=QUALITY,
         inputs={"tape/price_ticks.npy": "3f" * 32, "config/profiles/market_maker_S1.json": "a9" * 32},
     )
 
@@ -367,6 +382,7 @@ def nodata_record() -> RunRecord:
         parameters=parameters_of(edge, []),
         decisions=(),
         interventions=None,
+        quality=None,
         params_final=START,
         series=series_of(6, fills=False) | {"fills": {"ts_ns": [], "price": [], "side": []}},
         data_quality={"gaps": [], "crossed_message_ends": 0},
@@ -383,6 +399,7 @@ def interrupted_record() -> RunRecord:
         parameters=parameters_of(edge, decisions_of()[:1]),
         decisions=decisions_of()[:1],
         interventions=None,
+        quality=None,
         params_final=decisions_of()[0]["params_after"],
         series=series_of(8),
         interrupted=True,
