@@ -130,6 +130,7 @@ PEER = """
 import json, sys
 import duckdb
 connection = duckdb.connect(config={"threads": "1"})
+connection.execute("SET enable_progress_bar = false")
 options = ", ignore_errors=true" if sys.argv[3] == "dirty" else ""
 connection.execute(f"CREATE TABLE t AS SELECT * FROM read_ndjson('{sys.argv[1]}', columns={sys.argv[2]}{options})")
 print(json.dumps({"lines": connection.execute("SELECT count(*) FROM t").fetchall()[0][0]}))

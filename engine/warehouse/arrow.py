@@ -30,11 +30,14 @@ def bool_column(values: NDArray[np.bool_]) -> pa.Array:
 
 
 def text_column(values: Sequence[str | None]) -> pa.Array:
-    parts = [b"" if value is None else value.encode() for value in values]
+    return bytes_column([b"" if value is None else value.encode() for value in values], _valid(values))
+
+
+def bytes_column(parts: Sequence[bytes], valid: pa.Buffer | None = None) -> pa.Array:
+    """A text column of parts that are UTF-8."""
     offsets = np.zeros(len(parts) + 1, np.int32)
-    np.cumsum([len(part) for part in parts], out=offsets[1:])
-    buffers = [_valid(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(parts))]
-    return pa.Array.from_buffers(pa.string(), len(parts), buffers)
+    np.cumsum(np.fromiter(map(len, parts), np.int32, len(parts)), out=offsets[1:])
+    return pa.Array.from_buffers(pa.string(), len(parts), [valid, pa.py_buffer(offsets), pa.py_buffer(b"".join(parts))])
 
 
 def row_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from engine.warehouse import packing, reasons, scan
 from engine.warehouse.arrow import INDEXED, number_column
 from engine.warehouse.fields import KINDS, SCHEMA
+from engine.warehouse.reasons import Refusals
 from engine.warehouse.words import SLACK
 
 _FIELDS = list(KINDS.items())
+_MOST_KNOWN = 20_000
 
 
 class Scanner:
@@ -22,9 +25,10 @@ class Scanner:
     def __init__(self) -> None:
         self._lines = 0
         self._raw = np.empty(0, np.uint8)
+        self._known_reasons: dict[tuple[int, int, bytes], str] = {}
 
-    def scan(self, data: bytes, count: int) -> tuple[pa.Table, list[tuple[int, str]], list[list[int]]]:
-        """Rows, refusals (line, reason) and undecided lines (line, start, end) of `count` whole lines, from 0.
+    def scan(self, data: bytes, count: int) -> tuple[pa.Table, Refusals, list[list[int]]]:
+        """Rows, refusals and undecided lines (line from 0, start, end) of `count` whole lines.
 
         The table has the columns of INDEXED; rows are in order of lines.
         """
@@ -50,10 +54,25 @@ class Scanner:
         assert lines == count
         columns = [self._column(field, rows) for field in range(len(_FIELDS))]
         columns += [number_column(a[:rows]) for a in (self._line_of_row, self._part_of_row, self._sure_of_row)]
-        found = self._other[:others].tolist()
-        refused = [(row[0], _reason(data, row)) for row in found if row[3] != scan.UNDECIDED]
-        undecided = [row[:3] for row in found if row[3] == scan.UNDECIDED]
-        return pa.Table.from_arrays(columns, schema=INDEXED), refused, undecided
+        found = self._other[:others]
+        is_undecided = found[:, 3] == scan.UNDECIDED
+        refused, undecided = found[~is_undecided], found[is_undecided]
+        refusals = Refusals(refused[:, 0].astype(np.int64), self._reasons(data, refused[:, 3:]))
+        return pa.Table.from_arrays(columns, schema=INDEXED), refusals, undecided[:, :3].tolist()
+
+    def _reasons(self, data: bytes, complaints: NDArray[np.int32]) -> list[str]:
+        """In words, rows of code, field, start and end of a token. What is wrong with one line often is with many."""
+        known = self._known_reasons
+        if len(known) > _MOST_KNOWN:
+            known.clear()
+        reasons = []
+        for code, field, start, end in zip(*complaints.T.tolist(), strict=True):
+            key = (code, field, data[start:end])
+            reason = known.get(key)
+            if reason is None:
+                reason = known[key] = _reason(*key)
+            reasons.append(reason)
+        return reasons
 
     def _reserve(self, size: int, lines: int) -> None:
         if size + SLACK > self._raw.size:
@@ -98,11 +117,12 @@ class Scanner:
         return pa.Array.from_buffers(type_, rows, [valid, *buffers], missing)
 
 
-def _reason(data: bytes, row: list[int]) -> str:
-    code, field, start, end = row[3:]
+def _reason(code: int, field: int, raw: bytes) -> str:
     if code == scan.NOT_JSON:
         return reasons.NOT_JSON
-    token = data[start:end].decode("utf-8")
+    if code == scan.NOT_UTF8:
+        return reasons.NOT_UTF8
+    token = raw.decode("utf-8")
     if code == scan.TWICE:
         return reasons.twice(token)
     if code == scan.CONSTANT:

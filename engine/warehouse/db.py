@@ -133,7 +133,10 @@ class Warehouse:
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return duckdb.connect(str(path), config=_SETTINGS)
+        connection = duckdb.connect(str(path), config=_SETTINGS)
+        # After two seconds of a query it would be drawn into whatever stdout is.
+        connection.execute("SET enable_progress_bar = false")
+        return connection
     except OSError as error:
         raise StorageError(
             f"cannot open: {error.strerror or error}", where=str(path), remedy="make the folder writable"

@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import JournalError
-from engine.warehouse.arrow import INDEXED, bool_column, number_column, text_column
+from engine.warehouse.arrow import INDEXED, bool_column, bytes_column, number_column, text_column
 from engine.warehouse.db import Feed, Warehouse
 from engine.warehouse.dedupe import Seen
 from engine.warehouse.fields import JOURNAL_VERSION, KINDS, PARTS
 from engine.warehouse.parse import LineReader, refuse_version
+from engine.warehouse.reasons import Refusals
 from engine.warehouse.source import MAX_LINE_BYTES, RAW_TEXT_BYTES, Chunk, Source
 
 _RULES = (Path(__file__).parent / "sql" / "quality" / "record_reason.sql").read_text(encoding="utf-8")
@@ -269,7 +270,8 @@ def _read_on(call: _Call, source: Source, mark: _Watermark) -> None:
             except JournalError as error:
                 raise JournalError(error.what, where=str(source.path), remedy=error.remedy) from error
         else:
-            _quarantine(call, mark, chunk, [(0, _TORN if chunk.torn else _OVERLONG.format(MAX_LINE_BYTES))])
+            reason = _TORN if chunk.torn else _OVERLONG.format(MAX_LINE_BYTES)
+            _quarantine(call, mark, chunk, Refusals(np.zeros(1, np.int64), [reason]))
         mark.offset_bytes = chunk.offset + chunk.size
         mark.lines = chunk.lines_before + max(chunk.count, 1)
         mark.tail_sha256 = chunk.tail
@@ -286,11 +288,11 @@ def _write(call: _Call, mark: _Watermark, chunk: Chunk) -> None:
     newest = pc.max(rows["v"]).as_py()
     if newest is not None and newest > JOURNAL_VERSION:
         refuse_version(newest)
-    refused = _refused_by_rules(call, rows)
-    if refused:
-        rejects = sorted([*rejects, *refused])
+    broken_rules = _refused_by_rules(call, rows)
+    if broken_rules.reasons:
+        rejects = rejects.merged(broken_rules)
         broken = np.zeros(chunk.count, np.bool_)
-        broken[[index for index, _ in refused]] = True
+        broken[broken_rules.index] = True
         rows = rows.filter(bool_column(~broken[rows["index"].to_numpy()]))
     if rows.num_rows:
         new = call.seen.new_rows(rows)
@@ -305,42 +307,43 @@ def _write(call: _Call, mark: _Watermark, chunk: Chunk) -> None:
         accepted = int(np.count_nonzero(new))
         mark.accepted += accepted
         mark.duplicates += rows.num_rows - accepted
-    if rejects:
+    if rejects.reasons:
         _quarantine(call, mark, chunk, rejects)
 
 
-def _refused_by_rules(call: _Call, rows: pa.Table) -> list[tuple[int, str]]:
-    """(line, reason) of the rows that are well typed but no journal records."""
+def _refused_by_rules(call: _Call, rows: pa.Table) -> Refusals:
+    """The rows that are well typed but no journal records."""
     doubtful = rows["sure"].to_numpy() == 0
     if not doubtful.any():
-        return []
+        return Refusals()
     rows = rows.select(_JUDGED.names)
     call.feeds["incoming"].table = rows if doubtful.all() else rows.filter(bool_column(doubtful))
-    return [(int(index), str(reason)) for index, reason in call.wh.execute(_RULES)]
+    refused = call.wh.execute(_RULES)
+    return Refusals(np.array([index for index, _ in refused], np.int64), [reason for _, reason in refused])
 
 
-def _quarantine(call: _Call, mark: _Watermark, chunk: Chunk, rejects: list[tuple[int, str]]) -> None:
-    """Keep refused lines: (index in the chunk, reason) in order of lines."""
-    index = np.array([at for at, _ in rejects], np.int64)
+def _quarantine(call: _Call, mark: _Watermark, chunk: Chunk, rejects: Refusals) -> None:
+    index = rejects.index
     if chunk.count:
         ends = np.flatnonzero(np.frombuffer(chunk.data, np.uint8) == 10)
         starts = np.concatenate([[0], ends[:-1] + 1])
         start, length = starts[index], ends[index] - starts[index]
     else:
         start, length = np.zeros(1, np.int64), np.array([chunk.size - (1 if chunk.overlong else 0)], np.int64)
-    texts = [
-        chunk.data[at : at + min(size, RAW_TEXT_BYTES)].decode("utf-8", "backslashreplace")
-        for at, size in zip(start.tolist(), length.tolist(), strict=True)
-    ]
+    cuts = zip(start.tolist(), (start + np.minimum(length, RAW_TEXT_BYTES)).tolist(), strict=True)
     columns = [
         number_column(np.full(index.size, mark.file_id, np.int32)),
         number_column(index + (chunk.lines_before + 1)),
         number_column(start + chunk.offset),
         number_column(length),
-        text_column([reason for _, reason in rejects]),
-        text_column(texts),
+        text_column(rejects.reasons),
+        bytes_column([_readable(chunk.data[begin:end]) for begin, end in cuts]),
     ]
     call.feeds["refused"].table = pa.Table.from_arrays(columns, schema=_REFUSED)
     kept = call.wh.execute(_QUARANTINE_NEW if mark.former_lines else _QUARANTINE)[0][0]
     mark.quarantined += kept
     mark.duplicates += index.size - kept
+
+
+def _readable(raw: bytes) -> bytes:
+    return raw if raw.isascii() else raw.decode("utf-8", "backslashreplace").encode()

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from engine.errors import ConfigError, JournalError
@@ -22,6 +23,7 @@ from engine.instrument import Instrument
 from engine.warehouse import reasons
 from engine.warehouse.arrow import row_table
 from engine.warehouse.fields import DECIMAL_PLACES, JOURNAL_VERSION, KINDS
+from engine.warehouse.reasons import Refusals
 
 if TYPE_CHECKING:
     from engine.warehouse.columns import Scanner
@@ -45,8 +47,8 @@ class LineReader:
     def __init__(self) -> None:
         self._scanner: Scanner | None = None
 
-    def read(self, data: bytes, count: int) -> tuple[pa.Table, list[tuple[int, str]]]:
-        """Rows of the `count` lines in `data` (each ends with a newline), and (line, reason) of those refused.
+    def read(self, data: bytes, count: int) -> tuple[pa.Table, Refusals]:
+        """Rows of the `count` lines in `data` (each ends with a newline), and those that are none.
 
         The table has the columns of arrow.INDEXED. Rows that needed the strict reader come last; otherwise rows and
         refusals are in file order.
@@ -64,19 +66,21 @@ class LineReader:
         if undecided:
             slow, more = _read_slow((index, data[start:end]) for index, start, end in undecided)
             table = pa.concat_tables([table, slow])
-            refused = sorted([*refused, *more])
+            refused = refused.merged(more)
         return table, refused
 
 
-def _read_slow(lines: Iterable[tuple[int, bytes]]) -> tuple[pa.Table, list[tuple[int, str]]]:
+def _read_slow(lines: Iterable[tuple[int, bytes]]) -> tuple[pa.Table, Refusals]:
     rows: list[dict[str, Any]] = []
-    rejects: list[tuple[int, str]] = []
+    at: list[int] = []
+    why: list[str] = []
     for index, line in lines:
         try:
             rows.append({**read_line(line), "index": index})
         except LineError as error:
-            rejects.append((index, str(error)))
-    return row_table(rows), rejects
+            at.append(index)
+            why.append(str(error))
+    return row_table(rows), Refusals(np.array(at, np.int64), why)
 
 
 def read_line(line: bytes) -> dict[str, Any]:
@@ -94,7 +98,7 @@ def read_line(line: bytes) -> dict[str, Any]:
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError as error:
-        raise LineError(f"not UTF-8: {error.reason}") from error
+        raise LineError(reasons.NOT_UTF8) from error
     except RecursionError as error:
         raise LineError("not a record: nested too deep") from error
     except LineError:

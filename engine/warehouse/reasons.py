@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 NOT_JSON = "not JSON"
+NOT_UTF8 = "not UTF-8"
 LONGEST_SHOWN = 60
 """Characters of a value that a reason quotes."""
 _WANTED = {
@@ -17,6 +23,22 @@ _WANTED = {
     "nested": "an object or list",
     "decimal": "a decimal",
 }
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Lines that are no records, in order: int64[n] lines of their chunk, from 0, and as many reasons."""
+
+    index: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    reasons: Sequence[str] = ()
+
+    def merged(self, other: Refusals) -> Refusals:
+        """Both, in order of lines."""
+        if not (self.reasons and other.reasons):
+            return self if self.reasons else other
+        index, reasons = np.concatenate([self.index, other.index]), [*self.reasons, *other.reasons]
+        order = np.argsort(index, kind="stable")
+        return Refusals(index[order], [reasons[at] for at in order.tolist()])
 
 
 def cut(text: str) -> str:

@@ -39,7 +39,8 @@ from engine.warehouse.words import load_byte, load_word
 
 Array = NDArray[Any]
 
-UNDECIDED, NOT_JSON, TWICE, WRONG_TYPE, CONSTANT, OUT_OF_RANGE = range(6)
+UNDECIDED, NOT_JSON, TWICE, WRONG_TYPE, CONSTANT, OUT_OF_RANGE, NOT_UTF8 = range(7)
+_STRING_FAULTS = np.array([NOT_JSON, UNDECIDED, NOT_UTF8])
 INTEGER, TEXT, DECIMAL, BOOLEAN, IDENTIFIER, NESTED = range(6)
 KIND_CODES = {
     "integer": INTEGER,
@@ -278,7 +279,7 @@ def scan_lines(
                     key = at + 1
                     key_end = string_end(data, key)
                     if key_end < 0:
-                        code = NOT_JSON if key_end == -1 else UNDECIDED
+                        code = _STRING_FAULTS[-1 - key_end]
                         break
                     field = _find_field(data, key, key_end - key)
                     if field >= 0:
@@ -318,7 +319,7 @@ def scan_lines(
                     if byte == 34:
                         end = string_end(data, at + 1)
                         if end < 0:
-                            code = NOT_JSON if end == -1 else UNDECIDED
+                            code = _STRING_FAULTS[-1 - end]
                             break
                         at = end + 1
                         if kind in (TEXT, IDENTIFIER):
@@ -462,7 +463,7 @@ def scan_lines(
         else:
             while load_byte(data, at) != 10:
                 at += 1
-            if code != UNDECIDED and not ascii_only:
+            if not ascii_only and code != UNDECIDED and code != NOT_UTF8:
                 for i in range(start, at):
                     if data[i] >= 128:
                         code = UNDECIDED

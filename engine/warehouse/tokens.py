@@ -60,7 +60,7 @@ def _utf8_step(data: Array, at: int) -> int:
 
 @inlined
 def string_end(data: Array, at: Any) -> Any:
-    """Position of the quote that ends the string beginning at `at`; -1 not JSON, -2 undecided."""
+    """Position of the quote that ends the string beginning at `at`; -1 not JSON, -2 undecided, -3 not UTF-8."""
     while True:
         at = first_special(data, at)
         byte = load_byte(data, at)
@@ -68,9 +68,11 @@ def string_end(data: Array, at: Any) -> Any:
             return at
         if byte < 32:
             return -1
-        step = 0 if byte == 92 else _utf8_step(data, at)
-        if step == 0:
+        if byte == 92:
             return -2
+        step = _utf8_step(data, at)
+        if step == 0:
+            return -3
         at += step
 
 

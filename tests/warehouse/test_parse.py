@@ -100,7 +100,7 @@ def as_read(line):
 def test_the_scanner_decides_as_the_strict_reader_does(line):
     table, refused, undecided = Scanner().scan(line + b"\n", 1)
     row, reason, newer = as_read(line)
-    assert table.num_rows + len(refused) + len(undecided) == 1
+    assert table.num_rows + len(refused.reasons) + len(undecided) == 1
     if table.num_rows:
         [found] = table.select(SCHEMA.names).to_pylist()
         assert table["index"].to_pylist() == [0]
@@ -108,8 +108,8 @@ def test_the_scanner_decides_as_the_strict_reader_does(line):
             assert found["v"] > JOURNAL_VERSION  # ingest refuses it by the column
         else:
             assert (found, None) == (row, reason)
-    elif refused:
-        assert refused == [(0, reason)]
+    elif refused.reasons:
+        assert (refused.index.tolist(), refused.reasons) == ([0], [reason])
     else:
         assert undecided == [[0, 0, len(line)]]
 
@@ -127,7 +127,7 @@ def test_a_chunk_reads_as_its_lines_do(lines):
             table, rejects = LineReader().read(b"".join(line + b"\n" for line in lines), len(lines))
         table = table.select([*SCHEMA.names, "index"])
         assert sorted(table.to_pylist(), key=lambda row: row["index"]) == wanted
-        assert rejects == refused
+        assert list(zip(rejects.index.tolist(), rejects.reasons, strict=True)) == refused
 
 
 RECORD = {
@@ -180,7 +180,7 @@ def test_what_journals_are_made_of_is_read_by_the_scanner():
     table, refused, undecided = Scanner().scan(b"".join(line + b"\n" for line in GOLDEN), len(GOLDEN))
     kinds = {json.loads(GOLDEN[index])["type"] for index, _, _ in undecided}
     assert kinds == {"run_start", "params"}
-    assert (table.num_rows, refused) == (len(GOLDEN) - len(undecided), [])
+    assert (table.num_rows, len(refused.reasons)) == (len(GOLDEN) - len(undecided), 0)
     types, sure = table["type"].to_pylist(), table["sure"].to_pylist()
     assert all((kind in PARTS) == bool(certain) for kind, certain in zip(types, sure, strict=True))
 
@@ -190,7 +190,7 @@ def test_a_line_holds_one_object_and_an_object_one_line(glued):
     table, rejects = LineReader().read(glued, glued.count(b"\n"))
     good = [line for line in glued.split(b"\n")[:-1] if line == b'{"v":1}']
     assert table.num_rows == len(good)
-    assert len(rejects) == glued.count(b"\n") - len(good)
+    assert len(rejects.reasons) == glued.count(b"\n") - len(good)
 
 
 def test_decimals_are_kept_to_18_places_half_to_even():
