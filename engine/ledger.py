@@ -31,7 +31,7 @@ class Components:
         return self.gross_units + self.slippage_units + self.fee_units + self.inventory_units
 
     def bps(self, units: int) -> float | None:
-        return 1e4 * units / self.notional_units if self.notional_units else None
+        return 10_000 * units / self.notional_units if self.notional_units else None
 
     def to_json(self) -> dict[str, Any]:
         """The bps components and their sums in the PnL currency."""

@@ -24,11 +24,11 @@ from engine.profile import default_profile_name, load_profile, profile_path
 from engine.soak import NS_PER_S, RunPlan, Schedule, SoakSettings, cut_span, make_run_id
 from engine.soak_state import RunState
 from engine.tuning.bands import load_gates
-from engine.tuning.rules import load_rules
+from engine.tuning.rules import load_rules, matrix_file
 
 MARKET = "s1"
 _SECONDS_PER_HOUR = 3600
-_CONFIG_FILES = ("gates.json", "driver_matrix.json", "packages.json", "edge_targets.json")
+_CONFIG_FILES = ("gates.json", "packages.json", "edge_targets.json")
 
 
 def soak_lock(paths: Paths) -> FileLock:
@@ -88,7 +88,7 @@ def make_plan(
     profile_name = settings.profile or default_profile_name()
     params, source = _starting_params(settings, paths, symbol)
     schedule = _schedule(tape, settings)
-    inputs = _inputs(tape, paths, profile_name)
+    inputs = _inputs(tape, paths, profile_name, settings.matrix)
     if run_id is None:
         run_id = _claim(paths, symbol, {"inputs": inputs, "settings": settings.model_dump(), "params": dict(params)})
     plan = RunPlan(
@@ -177,11 +177,11 @@ def _starting_params(settings: SoakSettings, paths: Paths, symbol: str) -> tuple
     return Params(), "baseline"
 
 
-def _inputs(tape: Tape, paths: Paths, profile: str) -> dict[str, str]:
+def _inputs(tape: Tape, paths: Paths, profile: str, matrix: str) -> dict[str, str]:
     """{name: sha256} of what decides the result, beside code and lock."""
     columns = {f"tape/{name}": digest for name, digest in tape.meta.sha256.items()}
     files = {"config/profile": profile_path(paths.config, profile)}
-    files |= {f"config/{name}": paths.config / name for name in _CONFIG_FILES if (paths.config / name).exists()}
+    files |= {f"config/{name}": paths.config / name for name in (*_CONFIG_FILES, matrix_file(matrix))}
     return columns | {name: sha256_file(path) for name, path in files.items()}
 
 

@@ -26,6 +26,8 @@ from engine.maker.state import (
     EX_MID2,
     EX_MOVED,
     EX_PTR,
+    EX_WORST,
+    EX_WORST_ASK,
     NOWHERE,
     OUTSIDE,
     REASON_GAP,
@@ -52,6 +54,7 @@ from engine.maker.state import (
 )
 
 _DEPTH, _TRADE = 0, 1
+_OUT_OF_REACH = 1e15  # lots ahead of an order in a queue that is not displayed
 _BUY, _LAST, _GAP, _CLEAR = 1, 2, 4, 8
 
 
@@ -194,6 +197,33 @@ def end_all(st: State, cfg: Config, ts_ns: int) -> None:
 
 
 @inlined
+def note_depth(s: Array, book: Array, width: int, side: int, key: int, lots: int) -> None:
+    """Keep the worst displayed level of the side, after (side, key) became `lots`."""
+    worst = s[EX_WORST + side]
+    if lots > 0:
+        if key < worst:
+            s[EX_WORST + side] = key
+    elif key == worst:
+        base = side * width
+        while key < width and book[base + key] == 0:
+            key += 1
+        s[EX_WORST + side] = key
+
+
+@inlined
+def join(st: State, cfg: Config, order: int, side: int, key: int) -> None:
+    """`order` joins the queue at (side, key), behind what is displayed there.
+
+    Beyond the displayed depth nobody knows what stands there: until the level shows, only a trade through the price
+    reaches it. In full-fill mode an undisplayed level is taken for an empty one.
+    """
+    s = st.scalars
+    unseen = key < s[EX_WORST + side] and not cfg.full_fill
+    st.front[order] = _OUT_OF_REACH if unseen else float(st.ex_book[side * s[WIDTH] + key])
+    st.traded[order] = 0.0
+
+
+@inlined
 def take_request(st: State, cfg: Config) -> None:
     """The oldest request arrives: accept, refuse or end the order, and send the answer."""
     s = st.scalars
@@ -218,8 +248,7 @@ def take_request(st: State, cfg: Config) -> None:
             o["ex_leaves"] = lots
             o["ex_mid2"] = o["asked_mid2"]
             o["ex_sent_ns"] = o["asked_ns"]
-            st.front[order] = float(st.ex_book[side * width + key])
-            st.traded[order] = 0.0
+            join(st, cfg, order, side, key)
             rest(st, order, side, key)
     elif standing == NOWHERE:
         say, reason = SAY_REJECT, REASON_GONE
@@ -234,8 +263,7 @@ def take_request(st: State, cfg: Config) -> None:
             lots = max(lots, 0)
         else:
             if key != standing or lots > o["ex_leaves"]:  # priority is lost; kept by shrinking or refreshing
-                st.front[order] = float(st.ex_book[side * width + key])
-                st.traded[order] = 0.0
+                join(st, cfg, order, side, key)
             if key != standing:
                 unrest(st, order, side)
                 rest(st, order, side, key)
@@ -298,6 +326,7 @@ def take_events(
                 level = side * width + key
                 old = book[level]
                 rose = set_level(book, s, EX_BOOK, width, side, key, lots)
+                note_depth(s, book, width, side, key, lots)
                 order = head[level]
                 while order >= 0:
                     front[order] = after_depth(
@@ -322,6 +351,8 @@ def take_events(
                     s[EX_MOVED] = 1
                 if flag & _CLEAR:
                     clear(book, s, EX_BOOK)
+                    s[EX_WORST] = width
+                    s[EX_WORST_ASK] = width
             if s[RES_COUNT] and st.responses[s[RES_HEAD]]["at_ns"] < until_ns:
                 until_ns = st.responses[s[RES_HEAD]]["at_ns"]
         if flag & _LAST and s[EX_MOVED]:

@@ -16,6 +16,7 @@ from engine.maker.state import (
     DONE,
     EVENTS,
     EX_BOOK,
+    EX_WORST,
     GAPS,
     LANE_DTYPE,
     LO_BEST,
@@ -118,6 +119,7 @@ class MakerSession:
             s[book + BEST : book + BEST + 2] = NOWHERE
             s[book + BACK : book + BACK + 2] = NOWHERE
         s[TOP_REST : TOP_REST + 2] = NOWHERE
+        s[EX_WORST : EX_WORST + 2] = width
         s[SEEN_BID : SEEN_BID + 2] = NOWHERE
         s[WINDOW_LOW], s[WIDTH], s[NOW], s[SLOTS] = low, width, start_ns, slots
         places = np.arange(orders) // slots

@@ -70,8 +70,8 @@ DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
     REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
     TOP_REST, TOP_REST_ASK, RESTING, RESTING_ASK,
     OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_LOTS, DEPTH_LOTS_ASK, SEEN_BID, SEEN_ASK,
-    TOUCH_VERSION, EX_CLOCK, EARLIEST, SLOTS, SCALARS,
-) = range(52)  # fmt: skip
+    TOUCH_VERSION, EX_CLOCK, EARLIEST, SLOTS, EX_WORST, EX_WORST_ASK, SCALARS,
+) = range(54)  # fmt: skip
 EX_BOOK, LO_BOOK = EX_BEST, LO_BEST
 BEST, BACK, GAP, MID2, CROSSED, MOVED = 0, 2, 4, 5, 6, 7
 """A book's scalars stand at EX_BOOK + x and LO_BOOK + x; fields named ..._ASK follow their bid's.
@@ -80,6 +80,7 @@ BEST: key of the best level, -1 = none. BACK: the highest key from which this si
 other side crossed it, -1 = none since the book was last uncrossed. MOVED: a best has changed since the last
 message end. EX_CLOCK: in order of receipt, the latest exchange time met; EARLIEST: when an answer can come home
 at the soonest, as nothing is known of an event before it arrived.
+EX_WORST: lowest key with size at the exchange, WIDTH = none: beyond it nothing is displayed.
 TOP_REST: highest key at which an order of ours rests, -1 = none; RESTING: how many rest.
 """
 

@@ -100,10 +100,14 @@ def net_interval(
 
 
 def interval_of_windows(windows: Sequence[Mapping[str, Any]], confidence: float = 0.95) -> Interval | None:
-    """`net_interval` of the `windows` of an EDGE_REPORT (keys net_pnl_quote, notional_quote)."""
+    """`net_interval` of the `windows` of an EDGE_REPORT (keys net_pnl_quote, notional_quote).
+
+    A window whose PnL is unknown (a position, and no book to mark it with) is left out.
+    """
+    known = [window for window in windows if window["net_pnl_quote"] is not None]
     return net_interval(
-        [window["net_pnl_quote"] for window in windows],
-        [window["notional_quote"] for window in windows],
+        [window["net_pnl_quote"] for window in known],
+        [window["notional_quote"] for window in known],
         confidence,
     )
 

@@ -161,6 +161,11 @@ def load_packages(config: Path) -> Packages:
     return load_config(config / "packages.json", Packages)
 
 
+def matrix_file(matrix: str) -> str:
+    """The file of the driver matrix of that name; empty: the shipped one."""
+    return f"driver_matrix_{matrix}.json" if matrix else "driver_matrix.json"
+
+
 def load_rules(config: Path, matrix: str = "") -> Rules:
     """The rules in the folder `config`: driver_matrix.json, or driver_matrix_<matrix>.json where one is
     named.
@@ -168,5 +173,6 @@ def load_rules(config: Path, matrix: str = "") -> Rules:
     Raises:
         ConfigError: names file, key and remedy.
     """
-    file = f"driver_matrix_{matrix}.json" if matrix else "driver_matrix.json"
-    return Rules(matrix=load_config(config / file, DriverMatrix), fallback=load_packages(config).fallback)
+    return Rules(
+        matrix=load_config(config / matrix_file(matrix), DriverMatrix), fallback=load_packages(config).fallback
+    )

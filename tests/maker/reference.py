@@ -58,6 +58,9 @@ class Book:
         if price == self.best[side]:
             self.best[side] = best_of(side, [p for p in mine if better(side, price, p)])
 
+    def beyond_depth(self, side: int, price: int) -> bool:
+        return all(better(side, level, price) for level in self.lots[side])
+
     def clear(self) -> None:
         for levels in self.lots:
             levels.clear()
@@ -394,6 +397,8 @@ class Reference:
         order.arrival = self.counter
         order.price, order.leaves, order.mid2, order.sent_ns = ask.price, lots, ask.mid2, ask.sent_ns
         order.front, order.traded = float(self.exchange.at(order.side, ask.price)), 0.0
+        if self.exchange.beyond_depth(order.side, ask.price) and not self.config.full_fill:
+            order.front = 1e15  # nobody knows what stands there: only a trade through the price reaches it
 
     # --- the strategy's ears --------------------------------------------------------------------------------------
 

@@ -188,3 +188,19 @@ def test_a_left_behind_level_that_is_met_again_is_a_crossed_book(micro: Any) -> 
     market.run(45)
     assert market.session.touch() == (0, 0, 0)
     assert market.session.counters()["crossed_message_ends"] == 1
+
+
+def test_beyond_the_displayed_depth_only_a_trade_through_the_price_fills(resting: Any) -> None:
+    """9995 is the only bid shown: what stands at 9990 nobody knows, until the level shows itself."""
+    assert bids(resting(0).at(60, ("sell", 9990, 50)).fills(100)) == []
+    assert bids(resting(0).at(60, ("sell", 9989, 4)).fills(100)) == [(60, 9990, 4)]
+    shown = resting(0).at(60, ("bid", 9990, 20)).at(70, ("sell", 9990, 25))
+    assert bids(shown.fills(100)) == [(70, 9990, 5)]
+
+
+def test_an_empty_price_inside_the_displayed_depth_is_empty(resting: Any) -> None:
+    assert bids(resting(0).at(2, ("bid", 9980, 1)).at(60, ("sell", 9990, 4)).fills(100)) == [(60, 9990, 4)]
+
+
+def test_full_fill_mode_takes_an_undisplayed_price_for_an_empty_one(resting: Any) -> None:
+    assert bids(resting(0, full_fill=1).at(60, ("sell", 9990, 1)).fills(100)) == [(60, 9990, 10)]
