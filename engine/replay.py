@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import InputError
+from engine.instrument import VALUE_SCALE
 from engine.ledger import Valuer, lane_components
 from engine.maker.session import MakerSession
 from engine.maker.state import REC_FILL, RULE_S1, RULE_SYMMETRIC, Array, Config
@@ -50,7 +52,11 @@ class ReplaySettings:
 
 @dataclass(frozen=True)
 class LaneResult:
-    """One parameter set's outcome; `digest` is the sha256 of its fills' DIGEST_FIELDS as int64, row by row."""
+    """One parameter set's outcome.
+
+    `cash` is the sum of -side x value of its fills, in the PnL currency, fees left out, as a decimal string;
+    `digest` the sha256 of the fills' DIGEST_FIELDS as int64, row by row.
+    """
 
     params: dict[str, float]
     fills: int
@@ -145,17 +151,22 @@ def replay(
 
 
 def run_session(session: MakerSession, tape: Tape, until_ns: int) -> Array:
-    """Advance to `until_ns` over a tape of any length, giving back the memory of what was read; all records."""
+    """Advance to `until_ns` over a tape of any length, giving back the memory of what was read; the fills."""
     local, parts = tape.columns.local_ts_ns, []
     order = None if session.config.arrival else tape.exch_order
     for stop in range(_EVENTS_AT_ONCE, len(local), _EVENTS_AT_ONCE):
         edge = int(local[stop])
         if edge >= until_ns:
             break
-        parts.append(session.advance(tape.columns, edge, order))
+        parts.append(_fills(session.advance(tape.columns, edge, order)))
         tape.release(stop)
-    parts.append(session.advance(tape.columns, until_ns, order))
+    parts.append(_fills(session.advance(tape.columns, until_ns, order)))
     return np.concatenate(parts)
+
+
+def _fills(records: Array) -> Array:
+    fills: Array = records[records["kind"] == REC_FILL]
+    return fills
 
 
 def _pass(
@@ -185,7 +196,7 @@ def _pass(
                 params=dict(params),
                 fills=sums["fills"],
                 position_lots=sums["position_lots"],
-                cash=str(_cash(mine, value)),
+                cash=str(Decimal(_cash_units(mine, value)).scaleb(-VALUE_SCALE)),
                 kpis=components.to_json(),
                 digest=hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest(),
                 trace=session.trace[: session.state.lanes[lane]["steps"], lane],
@@ -194,7 +205,7 @@ def _pass(
     return results
 
 
-def _cash(fills: Array, value: Valuer) -> int:
+def _cash_units(fills: Array, value: Valuer) -> int:
     """Cash from trading, fees left out, in 10^-12 of the PnL currency: sum of -s q v(p)."""
     rows = zip(fills["side"].tolist(), fills["qty_lots"].tolist(), fills["price_ticks"].tolist(), strict=True)
     return sum(-side * lots * value(2 * price) for side, lots, price in rows)

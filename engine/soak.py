@@ -102,6 +102,9 @@ def cut_span(start_ns: int, end_ns: int, iterations: int, window_seconds: int, *
     shortest_s = -(-span_ns // (iterations * NS_PER_S))
     window_s = min(window_seconds, shortest_s)
     windows = -(-span_ns // (window_s * NS_PER_S)) if window_s else 0
+    if windows < iterations and window_s > 1:  # rounding the window up cost an iteration
+        window_s -= 1
+        windows = -(-span_ns // (window_s * NS_PER_S))
     per_iteration = windows // iterations
     if per_iteration == 0:
         raise InputError(

@@ -201,11 +201,12 @@ def make_record(
         params=params,
     )
     start_ns, end_ns = plan.schedule.start_ns, plan.schedule.end_ns
+    partial = {"partial": True} if interrupted else {}  # who reads one file alone must know
     return RunRecord(
         run_id=plan.run_id,
         plan=_plan_for_readers(plan),
-        edge=edge,
-        gate=judged_with(gate.to_json(), quality, gates.actions),
+        edge={**edge, **partial},
+        gate={**judged_with(gate.to_json(), quality, gates.actions), **partial},
         params_start=dict(plan.params),
         params_final=dict(params),
         parameters=parameters,

@@ -38,13 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
-    args = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words  # before or after the command
+    args = build_parser().parse_args([word for word in words if word != "--debug"])
+    args.debug = debug
     from engine.errors import NightsoakError
 
     try:
         return int(args.run(args))
     except NightsoakError as error:
-        if args.debug:
+        if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -54,6 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if debug:
+            raise
+        what = " ".join(str(error).split()) or "no message"
+        print(f"error: {args.command}: {type(error).__name__}: {what}; --debug shows the traceback", file=sys.stderr)
+        return 3
 
 
 if __name__ == "__main__":

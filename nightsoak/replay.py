@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from engine.errors import InputError
+    from engine.files import write_atomic
     from engine.market.tape import Tape
     from engine.paths import Paths
     from engine.profile import default_profile_name, load_profile
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if args.lanes < 1 or not args.step_ms > 0:
         raise InputError("--lanes and --step-ms must be above 0", remedy="give positive numbers")
     profile = load_profile(Paths.from_environment().config, args.profile or default_profile_name())
-    tape = Tape.open(args.tape)
+    tape = Tape.open(args.tape, verify=True)
     lanes = read_parameter_sets(args.params, args.rule, args.step_ms)
     settings = ReplaySettings(
         args.rule, args.queue, args.entry_latency_ms, args.response_latency_ms, args.full_fill, args.step_ms,
@@ -49,14 +51,17 @@ def run(args: argparse.Namespace) -> int:
     if args.trace is not None:
         names = ("ts", "bid_ticks", "ask_ticks", "position_units", "fills", "live_orders")
         columns = {f"lane{k}_{n}": r.trace[:, i] for k, r in enumerate(results) for i, n in enumerate(names)}
-        np.savez(args.trace, **columns)
+        packed = io.BytesIO()
+        np.savez(packed, **columns)
+        write_atomic(args.trace, packed.getvalue())
     if args.json:
         emit_json({"tape": tape.meta.digest, "rule": args.rule, "lanes": [r.to_json() for r in results]})
         return 0
-    print(f"{'lane':>4} {'fills':>7} {'position':>9} {'net_bps':>9} {'net_pnl':>12}  digest")
+    print(f"{'lane':>4} {'fills':>7} {'position':>9} {'cash':>14} {'net_bps':>9} {'net_pnl':>12}  digest")
     for k, r in enumerate(results):
         net = r.kpis["net_bps"]
         shown = "-" if net is None else f"{net:.4f}"
-        print(f"{k:>4} {r.fills:>7} {r.position_lots:>9} {shown:>9} {r.kpis['net_pnl_quote']:>12.4f}  {r.digest[:16]}")
-    hint("--json prints the whole digests; nightsoak tune searches for a better set")
+        money = f"{float(r.cash):>14.4f} {shown:>9} {r.kpis['net_pnl_quote']:>12.4f}"
+        print(f"{k:>4} {r.fills:>7} {r.position_lots:>9} {money}  {r.digest[:16]}")
+    hint(f"profile {profile.name}; --json prints every KPI and the whole digests")
     return 0

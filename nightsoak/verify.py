@@ -32,6 +32,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=_verify)
 
+    explain = commands.add_parser(
+        "explain",
+        help="why two runs came out differently: gate, component, parameters, data, code",
+        description="Compares the folders of two runs. Differences are RUN - OTHER; the components' differences add up "
+        "to that of net_bps.",
+    )
+    explain.add_argument("run_name", metavar="RUN", help="a run id, the path of a run's folder, or latest")
+    explain.add_argument("other_name", metavar="OTHER", help="the run it is held against")
+    explain.add_argument("--json", action="store_true", help="print one JSON object")
+    explain.set_defaults(run=_explain)
+
 
 def _verify(args: argparse.Namespace) -> int:
     from engine.paths import Paths
@@ -67,3 +78,26 @@ def _print(result: Verification, run_name: str) -> None:
         print(f"note: {text}")
     sys.stdout.flush()
     hint(f"nightsoak report {run_name}" if result.verified else f"nightsoak verify {run_name} --json")
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from engine.explain import explain, read_side
+    from engine.paths import Paths
+    from engine.report.commands import shell_line
+    from engine.report.explanation import short_text, tables
+    from engine.report.index import resolve_run
+    from engine.report.table import markdown_table, wrap
+
+    reports = Paths.from_environment().reports
+    run, other = (read_side(resolve_run(name, reports)) for name in (args.run_name, args.other_name))
+    found = explain(run, other)
+    if args.json:
+        emit_json(found)
+        return 0
+    for number, text in enumerate(short_text(found), 1):
+        print(wrap(text, "   ", f"{number}. "))
+    for title, table in tables(found):
+        print(f"\n{title}\n\n{markdown_table(table)}")
+    sys.stdout.flush()
+    hint(shell_line(found["next"]))
+    return 0

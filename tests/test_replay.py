@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def test_components_add_up_to_the_cash_ledger(markets: list[Tape], profile: Prof
         mid2 = session.touch()[0]
         rate = Fraction(profile.maker_fee_rate)
         parts = lane_components(records, 0, value, rate, mid2, mid2)
-        ledger = int(result.cash) + result.position_lots * value(mid2) + parts.fee_units
+        ledger = int(Decimal(result.cash).scaleb(12)) + result.position_lots * value(mid2) + parts.fee_units
         assert parts.net_units == ledger
         assert parts.fills == result.fills > 0
 

@@ -1,11 +1,8 @@
 """Queue models: how much displayed quantity stands ahead of our order, behind one small interface.
 
-State of an order at a price: qty_ahead (`ex_front`, lots, may fall below zero) and traded_since_update
-(`ex_traded`, lots). Three functions make a model:
-
-    joined(level)                        -> qty_ahead of a new order
-    after_trade(...)                     -> trades at our price take from the front, in every model
-    after_depth(model, front, traded, old, new) -> what a change of the level's displayed size says
+State of an order at a price: lots ahead (State.front, may fall below zero) and lots traded at the price since the
+level's last update (State.traded). Joining (behind what is displayed) and trades (they take from the front) are the
+same in every model and stand in exchange.py; a model is what it makes of a change of the level's displayed size:
 
     risk        only trades move us forward; front = min(front, new level)            (pessimistic)
     power(n)    a decrease not explained by trades is split between front and back by
