@@ -23,8 +23,8 @@ from engine.warehouse.parse import LineError, read_line
 CHUNK_BYTES = 8 << 20
 MAX_LINE_BYTES = 8 << 20
 """A journal record takes less than a kilobyte."""
-RAW_TEXT_BYTES = 1 << 16
-"""How much of a refused line is kept."""
+RAW_TEXT_BYTES = 1 << 10
+"""How much of a refused line is kept: DuckDB holds 122,880 rows of a table in memory before it writes any."""
 TAIL_BYTES = 4096
 _GZIP = b"\x1f\x8b"
 _PACKED_BYTES = 1 << 10  # damage loses what was unpacked of its piece

@@ -192,7 +192,7 @@ def test_a_bad_line_goes_to_quarantine_and_its_neighbours_are_kept(new_journal, 
             "SELECT line, offset_bytes, length_bytes, reason, raw_text FROM raw_quarantine"
         )
         assert reason in why
-        assert (line, offset, length, text) == (3, len(good[0] + good[1]), len(bad), bad)
+        assert (line, offset, length, text) == (3, len(good[0] + good[1]), len(bad), bad[:1024])
         assert [row[0] for row in wh.execute("SELECT seq FROM raw_record ORDER BY seq")] == [0, 1, 2]
         assert ingest(wh, [path]).lines == 0
 
@@ -372,7 +372,7 @@ def test_a_line_too_long_is_kept_by_its_beginning_once(new_journal, open_warehou
         reason = "longer than" if ended else "torn"
         assert rows[1][:3] == (2, len(lines[0]), size)
         assert reason in rows[1][3]
-        assert rows[1][4] == long[: 1 << 16].decode()
+        assert rows[1][4] == long[:1024].decode()
         assert rows[0][2:4] == (1000, "not JSON")
         assert ingest(wh, [tmp_path]).lines == 0
 

@@ -77,7 +77,7 @@ CREATE TABLE raw_quarantine (
     offset_bytes BIGINT NOT NULL,
     length_bytes BIGINT NOT NULL,
     reason VARCHAR NOT NULL,
-    -- the first 64 KiB; bytes that are not UTF-8 stand as \xNN
+    -- the first KiB; bytes that are not UTF-8 stand as \xNN
     raw_text VARCHAR USING COMPRESSION zstd NOT NULL
 );
 INSERT INTO raw_quarantine SELECT * FROM raw_quarantine_1;
