@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ def _explain(args: argparse.Namespace) -> int:
     from engine.report.commands import shell_line
     from engine.report.explanation import short_text, tables
     from engine.report.index import resolve_run
-    from engine.report.table import markdown_table, wrap
+    from engine.report.table import markdown_table
 
     reports = Paths.from_environment().reports
     run, other = (read_side(resolve_run(name, reports)) for name in (args.run_name, args.other_name))
@@ -95,7 +96,7 @@ def _explain(args: argparse.Namespace) -> int:
         emit_json(found)
         return 0
     for number, text in enumerate(short_text(found), 1):
-        print(wrap(text, "   ", f"{number}. "))
+        print(textwrap.fill(text, 80, initial_indent=f"{number}. ", subsequent_indent="   ", break_on_hyphens=False))
     for title, table in tables(found):
         print(f"\n{title}\n\n{markdown_table(table)}")
     sys.stdout.flush()

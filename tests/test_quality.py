@@ -363,11 +363,3 @@ def test_a_lost_fill_leaves_no_verdict(doctored: Any) -> None:
     assert gate["verdict"] == "NODATA"
     assert "fills: position follows fills: 1 of" in gate["reason"]
     assert gate["checks"][-1]["label"] == "NODATA"
-
-
-def test_an_untouched_journal_passes(doctored: Any) -> None:
-    folder = doctored(lambda records: None)
-    gate = json.loads((folder / "KPI_GATE.json").read_text())
-    assert gate["verdict"] == "SUCCESS"
-    assert gate["checks"][-1]["label"] == "SUCCESS"
-    assert json.loads((folder / "truth_manifest.json").read_text())["flagged"] == []

@@ -177,34 +177,14 @@ def test_a_changed_report_and_a_lost_chart_are_named(copied: Night) -> None:
     assert any("the numbers are the same" in note for note in result.notes)
 
 
-def test_newer_code_with_the_same_results_is_verified_and_said(copied: Night) -> None:
-    copied.edit(MANIFEST, "code_sha256", "00" * 32)
-    copied.edit(MANIFEST, "lock_sha256", "11" * 32)
-    result = copied.verify()
-    assert result.verified
-    assert {"code_sha256", "lock_sha256"} == {change.name for change in result.changed_inputs}
-    assert "verified with other code" in result.notes[0]
-
-
 def test_a_changed_configuration_is_named_with_what_it_changed(copied: Night, tmp_path: Path) -> None:
     config = shutil.copytree(CHECKOUT / "config", tmp_path / "config")
-    gates = json.loads((config / "gates.json").read_text())
-    gates["gates"][0]["warn"] -= 0.01
-    gates["gates"][0]["ideal"] -= 0.01
-    write_json(config / "gates.json", gates)
+    profile, gates = config / "profiles" / "market_maker_S1.json", config / "gates.json"
+    write_json(profile, json.loads(profile.read_text()) | {"maker_fee_bps": 0.5})
+    write_json(gates, json.loads(gates.read_text()) | {"comment": "as it was"})
     result = replace(copied, paths=replace(copied.paths, config=config)).verify()
     assert not result.verified
-    assert "config/gates.json" in {change.name for change in result.changed_inputs}
-    assert result.findings[0].file == "KPI_GATE.json"
-    assert not any(finding.file == "EDGE_REPORT.json" for finding in result.findings)
-
-
-def test_another_profile_makes_another_run(copied: Night, tmp_path: Path) -> None:
-    config = shutil.copytree(CHECKOUT / "config", tmp_path / "config")
-    path = config / "profiles" / "market_maker_S1.json"
-    write_json(path, json.loads(path.read_text()) | {"maker_fee_bps": 0.5})
-    result = replace(copied, paths=replace(copied.paths, config=config)).verify()
-    assert {"config/profile"} <= {change.name for change in result.changed_inputs}
+    assert {"config/profile", "config/gates.json"} <= {change.name for change in result.changed_inputs}
     assert result.findings[0].file == "EDGE_REPORT.json"
     assert any("fees_eff_bps" in finding.where for finding in result.findings)
 
@@ -284,19 +264,28 @@ def test_an_interrupted_run_says_what_cannot_be_verified(night: Night, tmp_path:
     assert run.verify().findings[0].where == "parameters[0].params.min_interval_ms"
 
 
-def test_the_command_says_it_in_its_exit_code(
+def test_newer_code_with_the_same_results_is_verified_and_said(
     copied: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NIGHTSOAK_DATASETS", str(copied.paths.datasets))
     monkeypatch.setenv("NIGHTSOAK_REPORTS", str(copied.paths.reports))
+    copied.edit(MANIFEST, "code_sha256", "00" * 32)
+    copied.edit(MANIFEST, "lock_sha256", "11" * 32)
     assert main(["verify", str(copied.folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["verified"] is True
+    said = json.loads(capsys.readouterr().out)
+    assert said["verified"] is True
+    assert {"code_sha256", "lock_sha256"} == {change["name"] for change in said["changed_inputs"]}
+    assert said["notes"][0].startswith("verified with other code")
+
+
+def test_the_command_says_it_in_its_exit_code(
+    copied: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIGHTSOAK_REPORTS", str(copied.paths.reports))
     copied.edit(MANIFEST, "parameters|0|params|tail_age_ms", 700)
     assert main(["verify", str(copied.folder)]) == 1
     out, err = capsys.readouterr()
-    assert (
-        "differs first: truth_manifest.json: parameters[0].params.tail_age_ms: 700 in the folder, 650 by rights" in out
-    )
+    assert "first: truth_manifest.json: parameters[0].params.tail_age_ms: 700 in the folder, 650 by rights" in out
     assert err.splitlines()[-1].startswith("hint: ")
     assert main(["verify", "20200101T000000-NOBODY-0000"]) == 2
 
