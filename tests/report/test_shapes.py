@@ -173,9 +173,9 @@ def test_the_paired_difference_is_over_the_mean_notional_of_the_control() -> Non
     edge = {
         "windows": [{"window": i, "end_ns": (i + 1) * 10**9} for i in range(3)],
         "lanes": [
-            lane(0, "champion", [(2.0, 900.0), (None, None), (1.0, 100.0)]),
+            lane(0, "champion", [(2.0, 900.0), (0.0, 0.0), (1.0, 100.0)]),
             lane(2, "challenger", [(9.0, 9.0)] * 3),
-            lane(1, "control", [(1.0, 1000.0), (0.5, 1000.0), (None, None)]),
+            lane(1, "control", [(1.0, 1000.0), (0.5, 1000.0), (0.0, 0.0)]),
         ],
     }
     control = compare(edge)
@@ -186,7 +186,7 @@ def test_the_paired_difference_is_over_the_mean_notional_of_the_control() -> Non
     assert [row["difference_bps"] for row in control["windows"]] == pytest.approx(expected)
     assert control["mean_bps"] == pytest.approx(sum(expected) / 3)
     assert control["low"] is None
-    edge["lanes"][0]["windows"][2]["net_pnl_quote"] = None  # fills, but what they earned is not known
+    edge["lanes"][0]["windows"][2]["net_pnl_quote"] = None  # a position, and no book to mark it with
     partly = compare(edge)
     assert partly is not None
     assert (partly["n"], partly["unknown_windows"]) == (2, 1)
