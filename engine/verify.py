@@ -13,18 +13,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.bot.process import BotProcess
 from engine.differences import ABSENT, differences, shown
-from engine.errors import InputError, TapeError
-from engine.files import sha256_file, write_json
-from engine.market.simulator import SimulatorSettings, generate_tape
-from engine.market.tape_meta import META_FILE, read_meta
-from engine.paths import CHECKOUT, Paths
+from engine.errors import InputError
+from engine.files import sha256_file
+from engine.paths import Paths
 from engine.profile import profile_path
 from engine.report.manifest import (
     FORMAT,
@@ -35,29 +32,15 @@ from engine.report.manifest import (
     code_sha256,
     lock_sha256,
 )
-from engine.report.record import EDGE, GATE, METRICS_FILE, OPERATOR, OVERRIDES, RunRecord
+from engine.report.record import EDGE, GATE, METRICS_FILE, OVERRIDES, RunRecord
 from engine.report.render import REPORT, SUMMARY, render
-from engine.soak import RunPlan, SoakSettings
-from engine.soak_plan import make_plan
-from engine.soak_state import RunState
-from engine.soak_steps import measure, reach_edge, report, tune
-
-Listener = Callable[[Mapping[str, Any]], None]
+from engine.run_again import TAPE, Changed, Listener, find_tape, make_again, nobody
 
 _NUMBERS = (EDGE, GATE, METRICS_FILE)
 _ORDER = (*_NUMBERS, OVERRIDES, MANIFEST, REPORT, SUMMARY)
 """Where a difference is looked for first: causes before what is made from them."""
 _CODE = ("code_sha256", "lock_sha256")
-_TAPE = "tape/"
-
-
-@dataclass(frozen=True)
-class Changed:
-    """An input that is not what it was: `recorded` in the manifest, `now` found (ABSENT where there is none)."""
-
-    name: str
-    recorded: str
-    now: str
+_NEEDED = ("run_id", "interrupted", "plan", "parameters", "overrides_refused", "inputs", "artefacts", *_CODE)
 
 
 @dataclass(frozen=True)
@@ -86,9 +69,7 @@ class Verification:
         return asdict(self)
 
 
-def verify_run(
-    folder: Path, paths: Paths, *, tapes: Sequence[Path] = (), listen: Listener | None = None
-) -> Verification:
+def verify_run(folder: Path, paths: Paths, *, tapes: Sequence[Path] = (), listen: Listener = nobody) -> Verification:
     """Do the run in `folder` again and compare.
 
     Args:
@@ -109,16 +90,16 @@ def verify_run(
         text = f"the run was not made again: {MANIFEST} contradicts the run's own documents"
         return Verification(manifest["run_id"], False, 0, inputs, (*edited, *own), open=(text,))
     with tempfile.TemporaryDirectory(prefix="nightsoak-verify-", ignore_cleanup_errors=True) as home:
-        tape, tape_changes = _tape(manifest, paths, tapes, Path(home), listen or _nobody)
+        tape, tape_changes = find_tape(manifest, paths, tapes, Path(home), listen)
         if tape is None:
             text = "the run was not made again: its tape is not what it was"
             return Verification(manifest["run_id"], False, 0, (*inputs, *tape_changes), tuple(own), open=(text,))
-        again = _make_again(manifest, tape, paths, Path(home), listen or _nobody)
-        compared, findings = _compare(folder, again)
-    inputs = (*inputs, *tape_changes)
-    return Verification(
-        manifest["run_id"], not findings, compared, inputs, tuple(findings), tuple(_notes(inputs, findings))
-    )
+        again = make_again(manifest, tape, paths, Path(home), listen)
+        recorded, made = _read(folder), _read(again)
+    inputs, known = (*inputs, *tape_changes), {*manifest["artefacts"], *made}
+    findings = _compare_files({name: data for name, data in recorded.items() if name in known}, made)
+    notes = [*_notes(inputs, findings), *(f"{name} is no artefact: not looked at" for name in recorded.keys() - known)]
+    return Verification(manifest["run_id"], not findings, len(made), inputs, tuple(findings), tuple(sorted(notes)))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -134,6 +115,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"cannot be read: {error}", where=str(path), remedy="name the folder of a run") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"is not format {FORMAT}", where=str(path), remedy="verify it with the version that wrote it")
+    missing = [name for name in _NEEDED if name not in manifest]
+    if missing:
+        raise InputError(f"has no {missing[0]}", where=str(path), remedy="restore the file")
     return manifest
 
 
@@ -142,7 +126,7 @@ def changed_inputs(manifest: Mapping[str, Any], paths: Paths) -> tuple[Changed, 
     now = {"code_sha256": code_sha256(), "lock_sha256": lock_sha256()}
     recorded = {name: manifest[name] for name in _CODE}
     for name, digest in manifest["inputs"].items():
-        if name.startswith(_TAPE):
+        if name.startswith(TAPE):
             continue
         file = profile_path(paths.config, manifest["plan"]["profile"]) if name == "config/profile" else None
         file = file or paths.config / name.removeprefix("config/")
@@ -153,11 +137,11 @@ def changed_inputs(manifest: Mapping[str, Any], paths: Paths) -> tuple[Changed, 
 def _own_files(folder: Path, manifest: Mapping[str, Any]) -> list[Finding]:
     """Artefacts that are not those whose sha256 the manifest holds."""
     found = []
-    for name in sorted(manifest["artefacts"], key=_place):
-        file = folder / name
+    for name in sorted({*manifest["artefacts"], *_NUMBERS}, key=_place):
+        file, recorded = folder / name, manifest["artefacts"].get(name, ABSENT)
         now = artefact_sha256(file.read_bytes(), manifest["run_id"]) if file.is_file() else ABSENT
-        if now != manifest["artefacts"][name]:
-            found.append(Finding(name, "sha256 in the manifest", manifest["artefacts"][name], now))
+        if now != recorded or now == ABSENT:
+            found.append(Finding(name, "sha256 in the manifest", recorded, now))
     return found
 
 
@@ -189,148 +173,11 @@ def _interrupted(
     return Verification(manifest["run_id"], False, 0, inputs, tuple(findings), open=(missing,))
 
 
-# --- the tape --------------------------------------------------------------------------------------------------------
-
-
-def _tape(
-    manifest: Mapping[str, Any], paths: Paths, places: Sequence[Path], home: Path, listen: Listener
-) -> tuple[Path | None, tuple[Changed, ...]]:
-    """Where the run's tape is (generated into `home` if need be), and what of it is not what it was.
-
-    The path is None where a tape of that name is there but its events are others.
-    """
-    identity = manifest["plan"]["tape"]
-    candidates = list(_candidates(identity["name"], paths, places))
-    for candidate in candidates:
-        if _digest(candidate) == identity["digest"]:
-            changes = _column_changes(manifest, candidate)
-            return (None if changes else candidate), changes
-    if not places and identity["generated"]:
-        return _generate(manifest, home, listen)
-    named = [place for place in candidates if place.name == Path(identity["name"]).name or place in places]
-    if named:
-        changes = _column_changes(manifest, named[0])
-        return None, changes or (Changed(f"{_TAPE}{META_FILE}", identity["digest"], _digest(named[0]) or ABSENT),)
-    raise InputError(
-        f"the tape {identity['name']} (digest {identity['digest'][:16]}) is not here",
-        where=manifest["run_id"],
-        remedy="say where it is with --tape DIR",
-    )
-
-
-def _candidates(name: str, paths: Paths, places: Sequence[Path]) -> Iterator[Path]:
-    """Folders that hold a tape, the likeliest first."""
-    datasets = dict.fromkeys((paths.datasets, CHECKOUT / "datasets"))
-    roots = [folder / kind for folder in datasets for kind in ("sample", "tapes")]
-    seen = set()
-    for place in (*places, Path(name), CHECKOUT / name, *roots):
-        for folder in (place, *(sorted(place.iterdir()) if place.is_dir() else ())):
-            if folder not in seen and (folder / META_FILE).is_file():
-                seen.add(folder)
-                yield folder
-
-
-def _digest(folder: Path) -> str | None:
-    try:
-        return read_meta(folder).digest
-    except TapeError:
-        return None
-
-
-def _column_changes(manifest: Mapping[str, Any], folder: Path) -> tuple[Changed, ...]:
-    """The tape's files whose sha256 is not that of the manifest."""
-    changes = []
-    for name, digest in manifest["inputs"].items():
-        if name.startswith(_TAPE):
-            file = folder / name.removeprefix(_TAPE)
-            now = sha256_file(file) if file.is_file() else ABSENT
-            if now != digest:
-                changes.append(Changed(name, digest, now))
-    return tuple(changes)
-
-
-def _generate(manifest: Mapping[str, Any], home: Path, listen: Listener) -> tuple[Path | None, tuple[Changed, ...]]:
-    identity = manifest["plan"]["tape"]
-    try:
-        market = SimulatorSettings.model_validate_json(json.dumps(identity["generated"]))
-    except ValueError as error:
-        raise InputError(
-            "the settings of the generated market are those of another version",
-            where=str(manifest["run_id"]),
-            remedy="say where the tape is with --tape DIR",
-        ) from error
-    tape = generate_tape(home / "tape", market, progress=lambda share: listen({"event": "generating", "share": share}))
-    changes = _column_changes(manifest, tape.path)
-    if not changes and tape.meta.digest != identity["digest"]:
-        return tape.path, (Changed(f"{_TAPE}{META_FILE}", identity["digest"], tape.meta.digest),)
-    return (None if changes else tape.path), changes
-
-
-# --- the run again ---------------------------------------------------------------------------------------------------
-
-
-def _make_again(manifest: Mapping[str, Any], tape: Path, paths: Paths, home: Path, listen: Listener) -> Path:
-    """The folder of the run made again."""
-    plan = _plan(manifest, tape, Paths(config=paths.config, datasets=home / "datasets", reports=home / "reports"))
-    listen({"event": "planned", "run_id": plan.run_id, "notes": (), "windows": plan.schedule.windows})
-    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
-        messages = bot.messages()
-        for iteration in range(plan.schedule.iterations):
-            edge = reach_edge(plan, messages, iteration, listen)
-            if iteration + 1 == plan.schedule.iterations:
-                break
-            measured = measure(plan, iteration)
-            listen({"event": "measured", "net_bps": measured.net_bps})
-            if plan.settings.auto_tune:
-                tune(plan, measured)
-            _write_what_others_wrote(plan, manifest, edge.ts_ns)
-            bot.command("continue", source="verification")
-    RunState.read(plan).updated(plan, refused=tuple(manifest["overrides_refused"]))
-    return report(plan).folder
-
-
-def _plan(manifest: Mapping[str, Any], tape: Path, paths: Paths) -> RunPlan:
-    """The plan that a soak makes of the recorded settings, under the recorded name."""
-    recorded = manifest["plan"]
-    try:
-        asked = SoakSettings.model_validate_json(json.dumps(recorded["settings"]))
-    except ValueError as error:
-        raise InputError("plan.settings are not those of a soak", where=MANIFEST, remedy="restore it") from error
-    starting = paths.datasets / "starting.json"
-    write_json(starting, manifest["parameters"][0]["params"])
-    found = asked.model_copy(update={"tape": str(tape), "overrides": str(starting), "profile": recorded["profile"]})
-    plan = make_plan(found, paths, run_id=manifest["run_id"])
-    plan = replace(
-        plan,
-        settings=asked,
-        params_source=recorded["params_source"],
-        tape_facts=plan.tape_facts | {name: recorded["tape"][name] for name in ("name", "default")},
-    )
-    write_json(plan.file, plan.to_json())
-    RunState.begin(plan)
-    return plan
-
-
-def _write_what_others_wrote(plan: RunPlan, manifest: Mapping[str, Any], ts_ns: int) -> None:
-    """Put into the overrides file what somebody put there at this edge. A file that was refused changed nothing."""
-    for row in manifest["parameters"]:
-        if row["effective_ts_ns"] == ts_ns and row["source"] == OPERATOR:
-            write_json(plan.overrides_file, row["params"])
-            return
-    if any(refused["ts_ns"] == ts_ns for refused in manifest["overrides_refused"]):
-        write_json(plan.overrides_file, dict(RunState.read(plan).params))
-
-
 # --- the comparison --------------------------------------------------------------------------------------------------
 
 
-def _compare(folder: Path, again: Path) -> tuple[int, list[Finding]]:
-    """How many artefacts were compared, and how they differ; code and lock hashes are inputs, not results."""
-    recorded, made = _read(folder), _read(again)
-    return len(made), _compare_files(recorded, made)
-
-
 def _compare_files(recorded: Mapping[str, bytes], made: Mapping[str, bytes]) -> list[Finding]:
+    """How the artefacts differ; code and lock hashes are inputs, not results."""
     found = []
     for name in sorted({*recorded, *made}, key=_place):
         one, other = recorded.get(name), made.get(name)
@@ -387,7 +234,3 @@ def _notes(inputs: Sequence[Changed], findings: Sequence[Finding]) -> Iterator[s
         yield "the numbers are the same; what differs is how they are written down"
     if findings and not changed:
         yield "code, lock, configuration and tape are those of the run: its artefacts were changed after it was made"
-
-
-def _nobody(message: Mapping[str, Any]) -> None:
-    """Hears nothing."""

@@ -102,6 +102,7 @@ def copied(night: Night, tmp_path: Path) -> Night:
 
 def test_a_run_is_verified_from_its_folder_alone_its_market_generated_again(night: Night, tmp_path: Path) -> None:
     elsewhere = shutil.copytree(night.folder, tmp_path / "example")
+    (elsewhere / "notes.txt").write_text("mine")
     hidden = night.tape.rename(night.tape.with_name("hidden"))
     try:
         paths = replace(night.paths, datasets=tmp_path / "datasets", reports=tmp_path / "reports")
@@ -110,6 +111,8 @@ def test_a_run_is_verified_from_its_folder_alone_its_market_generated_again(nigh
         hidden.rename(night.tape)
     assert (result.findings, result.open) == ((), ())
     assert result.verified
+    assert "notes.txt is no artefact: not looked at" in result.notes
+    (elsewhere / "notes.txt").unlink()
     files = [path for path in elsewhere.rglob("*") if path.is_file() and path.name != "wall_clock.json"]
     assert result.compared == len(files) > 8
     assert not (tmp_path / "datasets").exists()
@@ -290,10 +293,10 @@ def test_the_command_says_it_in_its_exit_code(
     assert main(["verify", "20200101T000000-NOBODY-0000"]) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 1}', b'{"format": 99}'])
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 1}', b'{"format": 99}', b'{"format": 2}'])
 def test_what_is_no_manifest_of_this_version_is_refused(copied: Night, content: bytes) -> None:
     (copied.folder / MANIFEST).write_bytes(content)
-    with pytest.raises(InputError, match=r"is not format|cannot be read"):
+    with pytest.raises(InputError, match=r"is not format|cannot be read|has no run_id"):
         copied.verify()
 
 
