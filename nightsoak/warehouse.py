@@ -8,11 +8,22 @@ from typing import Any
 
 from nightsoak.console import emit_json, hint, say
 
+LOCK_WAIT_S = 2.0
+"""A process that reads or writes the warehouse holds it for a moment only."""
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this group's commands."""
     ingest = commands.add_parser("ingest", help="read journals into the warehouse, every line exactly once")
-    ingest.add_argument("journals", nargs="+", metavar="JOURNAL", help="a journal file, or a folder of *.jsonl files")
+    ingest.add_argument(
+        "journals",
+        nargs="*",
+        metavar="JOURNAL",
+        help="a journal file (gzip too), or a folder of *.jsonl files; default: the installation's own journals",
+    )
+    ingest.add_argument(
+        "--rebuild", action="store_true", help="make the warehouse again from the journals, and compare"
+    )
     ingest.add_argument("--json", action="store_true", help="print one JSON object")
     ingest.set_defaults(run=run_ingest)
 
@@ -34,20 +45,40 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run_ingest(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from engine.warehouse.ingest import ingest
+    from engine.errors import JournalError
+    from engine.paths import Paths
+    from engine.warehouse.rebuild import ingest_or_rebuild, rebuild
 
-    with _warehouse(args) as wh:
-        result = asdict(ingest(wh, args.journals))
+    paths = Paths.from_environment()
+    database = args.db or paths.warehouse
+    own = [paths.journals] if args.db is None and paths.journals.is_dir() else []
+    journals = args.journals or own
+    if not journals:
+        raise JournalError("no journals are named", where="ingest", remedy="name journal files or a folder of them")
+    extra: dict[str, Any] = {}
+    if args.rebuild:
+        made = rebuild(database, journals, wait_s=LOCK_WAIT_S)
+        result, aside = made.result, made.set_aside
+        extra["differing"] = None if made.differing is None else list(made.differing)
+    else:
+        result, aside = ingest_or_rebuild(database, journals, own, wait_s=LOCK_WAIT_S)
+    if aside is not None:
+        extra["set_aside"] = str(aside)
+        say(f"the warehouse was damaged: it now lies in {aside}, and a new one was made from the journals")
+    for alarm in result.alarms:
+        say(f"alarm: {alarm}")
     if args.json:
-        emit_json(result)
+        emit_json({**asdict(result), **extra})
         return 0
-    print("{files} files, {lines} new lines".format(**result))
+    print(f"{result.files} files, {result.lines} new lines")
     print(
-        "{accepted} accepted + {duplicates} duplicates + {quarantined} in quarantine + {torn} torn = {lines}".format(
-            **result
-        )
+        f"{result.accepted} accepted + {result.duplicates} duplicates + {result.quarantined} in quarantine + "
+        f"{result.torn} torn = {result.lines}"
     )
-    if result["quarantined"]:
+    if args.rebuild and extra["differing"] is not None:
+        differing = ", ".join(extra["differing"])
+        print(f"other than before: {differing}" if differing else "every raw table is equal to what it was")
+    if result.quarantined:
         say("lines in quarantine, with file, line, offset and reason: table raw_quarantine of the warehouse")
     hint("nightsoak kpis latest")
     return 0
@@ -119,4 +150,4 @@ def _warehouse(args: argparse.Namespace) -> Any:
     from engine.paths import Paths
     from engine.warehouse.db import Warehouse
 
-    return Warehouse(args.db or Paths.from_environment().warehouse)
+    return Warehouse(args.db or Paths.from_environment().warehouse, wait_s=LOCK_WAIT_S)

@@ -24,6 +24,13 @@ def number_column(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, [None, pa.py_buffer(values)], 0)
 
 
+def numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column of integers without nulls, as numpy (to_numpy() would import pandas)."""
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    parts = [np.frombuffer(c.buffers()[1], dtype, len(c), c.offset * dtype.itemsize) for c in column.chunks if len(c)]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
+
+
 def bool_column(values: NDArray[np.bool_]) -> pa.Array:
     bits = np.packbits(values, bitorder="little")
     return pa.Array.from_buffers(pa.bool_(), values.size, [None, pa.py_buffer(bits)], 0)

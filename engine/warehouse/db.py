@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from engine.errors import LockHeldError, StorageError
+from engine.errors import LockHeldError, NightsoakError, StorageError
 from engine.warehouse.migrations import migrate
 
 _MEMORY = "512MB"
@@ -26,6 +27,14 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 # A transaction that cannot be committed for want of memory or disk is reported as a TransactionException.
 _STORAGE_FAULTS = (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException, duckdb.TransactionException)
 _HOLDER = re.compile(r"PID (\d+)")
+_DAMAGE = re.compile(
+    r"Corrupt|not a valid DuckDB database|Could not read enough bytes|replaying WAL|deserializ", re.IGNORECASE
+)
+_RETRY_S = 0.05
+
+
+class DamagedWarehouseError(StorageError):
+    """The file is not what was written. The journals are: it can be made again from them."""
 
 
 class Feed:
@@ -41,22 +50,30 @@ class Feed:
 class Warehouse:
     """`with Warehouse(path) as wh:` opens (or creates) the file and brings its schema up to date.
 
+    Args:
+        wait_s: how long to wait for another process that has the file open.
+
     Raises:
-        LockHeldError: another process has the file open.
+        LockHeldError: another process has the file open; names its pid.
         ConfigError: the file was written by a newer Nightsoak.
-        StorageError: the folder cannot be written, or the file is no DuckDB file.
+        DamagedWarehouseError: the file is no DuckDB file, or its checksums do not hold.
+        StorageError: the folder cannot be written.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, wait_s: float = 0.0) -> None:
         self.path = Path(path)
+        self._wait_s = wait_s
         self.built: tuple[object, Any] | None = None
         """What the session's core_, attr_ and kpi_ tables were built from; see engine.warehouse.build."""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def __enter__(self) -> Self:
-        self._connection = _connect(self.path)
+        self._connection = _connect(self.path, self._wait_s)
         try:
             migrate(self._connection, where=str(self.path))
+        except duckdb.Error as error:
+            self.close()
+            raise _mapped(self.path, error) from error
         except BaseException:
             self.close()
             raise
@@ -86,12 +103,15 @@ class Warehouse:
         """
         try:
             return self.connection.execute(sql, list(parameters)).fetchall()
-        except _STORAGE_FAULTS as error:
-            raise _storage_error(self.path, error) from error
+        except duckdb.Error as error:
+            raise _mapped(self.path, error) from error
 
     def columns(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """The same, as an Arrow table."""
-        return self.connection.sql(sql, params=list(parameters)).to_arrow_table()
+        try:
+            return self.connection.sql(sql, params=list(parameters)).to_arrow_table()
+        except duckdb.Error as error:
+            raise _mapped(self.path, error) from error
 
     @contextmanager
     def incoming(self, table: pa.Table) -> Iterator[None]:
@@ -143,31 +163,46 @@ class Warehouse:
             raise
 
 
-def _connect(path: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(str(path), config=_SETTINGS)
-        # After two seconds of a query it would be drawn into whatever stdout is.
-        connection.execute("SET enable_progress_bar = false")
-        return connection
-    except OSError as error:
-        raise StorageError(
-            f"cannot open: {error.strerror or error}", where=str(path), remedy="make the folder writable"
-        ) from error
-    except duckdb.Error as error:
-        if "lock" in str(error).lower():
-            holder = _HOLDER.search(str(error))
-            raise LockHeldError(
-                f"the warehouse is in use by another process{f' (pid {holder[1]})' if holder else ''}",
-                where=str(path),
-                remedy="wait until it has finished, or end it",
+def _connect(path: Path, wait_s: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = duckdb.connect(str(path), config=_SETTINGS)
+            # After two seconds of a query it would be drawn into whatever stdout is.
+            connection.execute("SET enable_progress_bar = false")
+            return connection
+        except OSError as error:
+            raise StorageError(
+                f"cannot open: {error.strerror or error}", where=str(path), remedy="make the folder writable"
             ) from error
-        raise _storage_error(path, error) from error
+        except duckdb.Error as error:
+            mapped = _mapped(path, error)
+            if isinstance(mapped, LockHeldError) and time.monotonic() < deadline:
+                time.sleep(_RETRY_S)
+                continue
+            raise mapped from error
 
 
-def _storage_error(path: Path, error: duckdb.Error) -> StorageError:
-    return StorageError(
-        f"cannot be read or written: {str(error).splitlines()[0]}",
-        where=str(path),
-        remedy="free some space; if the file is damaged, move it aside and ingest the journals again",
-    )
+def _mapped(path: Path, error: duckdb.Error) -> NightsoakError | duckdb.Error:
+    """The error that a user sees; `error` itself where it is a fault of the program."""
+    text = str(error)
+    line = text.splitlines()[0]
+    if "Could not set lock" in text:
+        holder = _HOLDER.search(text)
+        return LockHeldError(
+            f"the warehouse is in use by another process{f' (pid {holder[1]})' if holder else ''}",
+            where=str(path),
+            remedy="wait until it has finished, or end it",
+        )
+    if _DAMAGE.search(text):
+        return DamagedWarehouseError(
+            f"is damaged: {line}",
+            where=str(path),
+            remedy="`nightsoak ingest --rebuild` sets it aside and makes it again from the journals",
+        )
+    if isinstance(error, _STORAGE_FAULTS):
+        return StorageError(
+            f"cannot be read or written: {line}", where=str(path), remedy="free some space, then run again"
+        )
+    return error

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from engine.warehouse.arrow import numbers
 from engine.warehouse.db import Warehouse
 
 
@@ -22,9 +23,9 @@ class Seen:
     def new_rows(self, rows: pa.Table) -> NDArray[np.bool_]:
         """By row, whether it is the first of its name in order of `index`"""
         keep = np.zeros(rows.num_rows, np.bool_)
-        index = rows["index"].to_numpy()
+        index = numbers(rows["index"])
         order = np.arange(rows.num_rows) if _rises(index) else np.argsort(index, kind="stable")
-        seqs = rows["seq"].to_numpy()[order]
+        seqs = numbers(rows["seq"])[order]
         for run_id, at in _runs(rows["run_id"].combine_chunks(), order):
             own = seqs[at]
             highest = self._highest_of(run_id)
@@ -50,7 +51,7 @@ class Seen:
         table = self._wh.columns(
             "SELECT seq FROM raw_record WHERE run_id = ? AND seq BETWEEN ? AND ?", [run_id, low, high]
         )
-        return table["seq"].to_numpy()
+        return numbers(table["seq"])
 
 
 def _runs(run_ids: pa.StringArray, order: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -8,7 +8,7 @@ without a newline waits; once a later file of the run exists nobody will finish 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import JournalError
-from engine.warehouse.arrow import INDEXED, bool_column, bytes_column, number_column, text_column
+from engine.warehouse.arrow import INDEXED, bool_column, bytes_column, number_column, numbers, text_column
 from engine.warehouse.db import Feed, Warehouse
 from engine.warehouse.dedupe import Seen
 from engine.warehouse.fields import JOURNAL_VERSION, KINDS, PARTS
@@ -131,7 +131,11 @@ def ingest(wh: Warehouse, paths: Iterable[Path | str]) -> IngestResult:
         JournalError: a file cannot be read, or is of a newer version.
         StorageError: the disk is full, or the warehouse is damaged.
     """
-    files = _expand(paths)
+    return ingest_files(wh, journal_files(paths))
+
+
+def ingest_files(wh: Warehouse, files: Sequence[Path]) -> IngestResult:
+    """The same for files in an order of one's own: where two hold a record, the one read first has it."""
     successors = _Successors(wh)
     for path in files:
         with Source(path) as source:
@@ -163,7 +167,8 @@ def ingest(wh: Warehouse, paths: Iterable[Path | str]) -> IngestResult:
     return IngestResult(files=count, **totals, torn=call.torn, alarms=tuple(call.alarms))
 
 
-def _expand(paths: Iterable[Path | str]) -> list[Path]:
+def journal_files(paths: Iterable[Path | str]) -> list[Path]:
+    """The files that `paths` stand for, in order of rotation."""
     found: list[Path] = []
     for path in map(Path, paths):
         found.extend([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")] if path.is_dir() else [path])
@@ -224,7 +229,13 @@ _COLUMNS: tuple[str, ...] = (
 def _load(wh: Warehouse, source: Source) -> _Watermark:
     assert source.identity is not None
     mark = _Watermark(source.identity, source.run_id, source.first_seq)
-    rows = wh.execute(f"SELECT {', '.join(_COLUMNS)} FROM raw_file WHERE identity = ?", [source.identity])
+    rows = wh.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM raw_file WHERE identity = ? ORDER BY offset_bytes DESC, file_id",
+        [source.identity],
+    )
+    if source.run_id is None:
+        # Many files may begin with the same line that is no record: it is the one that it goes on as, or a new one.
+        rows = [row for row in rows if not source.stands_at(row[1], row[6])]
     if rows:
         for name, value in zip(_COLUMNS, rows[0], strict=True):
             setattr(mark, name, value)
@@ -262,10 +273,12 @@ def _read_on(call: _Call, source: Source, mark: _Watermark) -> None:
         call.alarms.append(f"{source.path}: {alarm}; it was read again from its beginning")
         mark.former_lines += mark.lines
         mark.offset_bytes = mark.lines = 0
-    start = (mark.offset_bytes, mark.former_lines)
+    start = (mark.offset_bytes, mark.former_lines, mark.packed_bytes)
+    whole = True
     for chunk in source.chunks(mark.offset_bytes, mark.lines):
         if chunk.torn and not call.successors.of(source):
             call.torn += 1
+            whole = False
             break
         if chunk.count:
             try:
@@ -278,10 +291,10 @@ def _read_on(call: _Call, source: Source, mark: _Watermark) -> None:
         mark.offset_bytes = chunk.offset + chunk.size
         mark.lines = chunk.lines_before + max(chunk.count, 1)
         mark.tail_sha256 = chunk.tail
-    mark.packed_bytes = source.packed_bytes
+    mark.packed_bytes = source.packed_bytes if whole and not source.damage else None
     if source.damage:
         call.alarms.append(f"{source.path}: {source.damage}")
-    if (mark.offset_bytes, mark.former_lines) != start:
+    if (mark.offset_bytes, mark.former_lines, mark.packed_bytes) != start:
         _save(call.wh, source.path, mark)
 
 
@@ -296,10 +309,10 @@ def _write(call: _Call, mark: _Watermark, chunk: Chunk) -> None:
         rejects = rejects.merged(broken_rules)
         broken = np.zeros(chunk.count, np.bool_)
         broken[broken_rules.index] = True
-        rows = rows.filter(bool_column(~broken[rows["index"].to_numpy()]))
+        rows = rows.filter(bool_column(~broken[numbers(rows["index"])]))
     if rows.num_rows:
         new = call.seen.new_rows(rows)
-        parts = rows["part"].to_numpy()
+        parts = numbers(rows["part"])
         for number, (part, (schema, insert)) in enumerate(_INSERTS.items()):
             chosen = new & (parts == number)
             if chosen.any():
@@ -316,7 +329,7 @@ def _write(call: _Call, mark: _Watermark, chunk: Chunk) -> None:
 
 def _refused_by_rules(call: _Call, rows: pa.Table) -> Refusals:
     """The rows that are well typed but no journal records."""
-    doubtful = rows["sure"].to_numpy() == 0
+    doubtful = numbers(rows["sure"]) == 0
     if not doubtful.any():
         return Refusals()
     rows = rows.select(_JUDGED.names)

@@ -303,6 +303,20 @@ def test_a_file_that_is_another_behind_the_same_first_line_is_told_of_and_read(r
         assert (third.lines, third.alarms) == (0, ())
 
 
+@pytest.mark.parametrize("first", [b"\n", b"junk\n"])
+def test_files_that_begin_with_the_same_junk_are_told_apart(run, open_warehouse, tmp_path, first):
+    lines = run.journal.lines()
+    parts = [lines[:30], lines[30:60], lines[60:]]
+    with open_warehouse() as wh:
+        for end in (1, 20, len(lines)):
+            for number, part in enumerate(parts):
+                run.journal.write(tmp_path / f"part{number}.jsonl", [first, *part[:end]])
+            result = ingest(wh, [tmp_path])
+            assert (result.duplicates, result.alarms) == (0, ())
+        assert len(content(wh)) == len(lines)
+        assert wh.execute("SELECT count(*) FROM raw_quarantine") == [(3,)]
+
+
 def test_a_file_emptied_in_place_is_told_of(run, open_warehouse, tmp_path):
     path = run.journal.write(tmp_path / "a.0.jsonl")
     with open_warehouse() as wh:
@@ -392,8 +406,8 @@ def test_a_journal_compressed_after_it_was_read_is_not_read_again(run, open_ware
         path.unlink()
         second = ingest(wh, [tmp_path])
         assert (second.accepted, second.duplicates, second.alarms) == (len(lines) - 100, 0, ())
-        monkeypatched = ingest(wh, [tmp_path])
-        assert (monkeypatched.files, monkeypatched.lines) == (1, 0)
+        third = ingest(wh, [tmp_path])
+        assert (third.files, third.lines) == (1, 0)
         assert len(content(wh)) == len(lines)
 
 
