@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
+
+# A suite started in the background inherits an ignored Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first example of a test may compile a kernel: time is no property here.
 hypothesis.settings.register_profile("nightsoak", deadline=None)
