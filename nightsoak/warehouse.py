@@ -10,6 +10,7 @@ from nightsoak.console import emit_json, hint, say
 
 LOCK_WAIT_S = 2.0
 """A process that reads or writes the warehouse holds it for a moment only."""
+FORMATS = ("binance", "bybit", "hummingbot", "hyperliquid")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,6 +26,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--rebuild", action="store_true", help="make the warehouse again from the journals, and compare"
     )
     ingest.add_argument("--json", action="store_true", help="print one JSON object")
+    foreign = ingest.add_argument_group("exports of exchanges and other bots, made into a journal first")
+    foreign.add_argument("--format", choices=FORMATS, help="what made the file")
+    foreign.add_argument("--symbol", help="the symbol whose fills to take")
+    foreign.add_argument("--tape", type=Path, metavar="DIR", help="the market at the time: marks and mids come from it")
+    foreign.add_argument("--tick", help="price step, of an instrument that is not in config/instruments.json")
+    foreign.add_argument("--lot", help="quantity step")
+    foreign.add_argument("--contract", choices=("linear", "inverse"), help="kind of contract (default linear)")
+    foreign.add_argument("--contract-size", help="size of a contract (default 1)")
     ingest.set_defaults(run=run_ingest)
 
     kpis = commands.add_parser("kpis", help="the KPIs of a run")
@@ -53,9 +62,13 @@ def run_ingest(args: argparse.Namespace) -> int:
     database = args.db or paths.warehouse
     own = [paths.journals] if args.db is None and paths.journals.is_dir() else []
     journals = args.journals or own
+    extra: dict[str, Any] = {}
+    if args.format:
+        made_from = [_converted(args, Path(export), paths.journals) for export in args.journals]
+        journals = [one.journal for one in made_from]
+        extra["exports"] = [asdict(one) | {"journal": str(one.journal)} for one in made_from]
     if not journals:
         raise JournalError("no journals are named", where="ingest", remedy="name journal files or a folder of them")
-    extra: dict[str, Any] = {}
     if args.rebuild:
         made = rebuild(database, journals, wait_s=LOCK_WAIT_S)
         result, aside = made.result, made.set_aside
@@ -70,6 +83,8 @@ def run_ingest(args: argparse.Namespace) -> int:
     if args.json:
         emit_json({**asdict(result), **extra})
         return 0
+    for one in extra.get("exports", ()):
+        _print_export(one)
     print(f"{result.files} files, {result.lines} new lines")
     print(
         f"{result.accepted} accepted + {result.duplicates} duplicates + {result.quarantined} in quarantine + "
@@ -82,6 +97,38 @@ def run_ingest(args: argparse.Namespace) -> int:
         say("lines in quarantine, with file, line, offset and reason: table raw_quarantine of the warehouse")
     hint("nightsoak kpis latest")
     return 0
+
+
+def _converted(args: argparse.Namespace, export: Path, folder: Path) -> Any:
+    from decimal import Decimal, InvalidOperation
+
+    from engine.errors import ConfigError
+    from engine.market.instruments import InstrumentFlags
+    from engine.warehouse.foreign.convert import convert
+
+    def number(name: str) -> Decimal | None:
+        text = getattr(args, name)
+        try:
+            return None if text is None else Decimal(text)
+        except InvalidOperation as error:
+            option = "--" + name.replace("_", "-")
+            raise ConfigError(f"{option} {text} is no number", remedy="give a decimal, such as 0.1") from error
+
+    if not args.symbol:
+        raise ConfigError("--format needs --symbol", remedy="name the symbol whose fills to take")
+    flags = InstrumentFlags(args.symbol, number("tick"), number("lot"), args.contract, number("contract_size"))
+    return convert(args.format, export, folder, symbol=args.symbol, tape=args.tape, flags=flags)
+
+
+def _print_export(one: dict[str, Any]) -> None:
+    print(f"{one['fills']} fills, {one['funding']} funding payments, {one['marks']} marks -> {one['journal']}")
+    for what, count in one["passed_over"].items():
+        print(f"  passed over: {count} {what}")
+    if one["missing"]:
+        print("  not said: " + ", ".join(f"{name} ({count})" for name, count in one["missing"].items()))
+    print(f"  mids joined from the tape: {one['mids_joined']} of {one['fills']}")
+    if one["time_step_ns"] >= 10**9:
+        print(f"  times are to {one['time_step_ns'] // 10**9} s only")
 
 
 def run_kpis(args: argparse.Namespace) -> int:
