@@ -132,6 +132,117 @@ def test_a_locked_warehouse_is_exit_3(nightsoak, journal, tmp_path):
     assert f"pid {holder.pid}" in err
 
 
+def test_an_ingest_waits_a_moment_for_who_holds_the_warehouse(nightsoak, journal, tmp_path):
+    hold = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(0.5)"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "w.duckdb")], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        code, out, _ = nightsoak("ingest", str(journal))
+    assert (code, out.splitlines()[0]) == (0, "1 files, 595 new lines")
+
+
+def test_rebuild_compares_and_says_that_nothing_changed(nightsoak, journal):
+    nightsoak("ingest", str(journal))
+    code, out, _ = nightsoak("ingest", str(journal), "--rebuild")
+    assert code == 0
+    assert out.splitlines() == [
+        "1 files, 595 new lines",
+        "595 accepted + 0 duplicates + 0 in quarantine + 0 torn = 595",
+        "every raw table is equal to what it was",
+    ]
+    code, out, _ = nightsoak("ingest", str(journal), "--rebuild", "--json")
+    assert (code, json.loads(out)["differing"]) == (0, [])
+
+
+def test_a_rebuild_that_would_lose_records_is_refused(nightsoak, journal, tmp_path):
+    nightsoak("ingest", str(journal))
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"v":1,"type":"heartbeat","run_id":"x","seq":0,"ts_ns":1,"symbol":"S","lane":0}\n')
+    code, out, err = nightsoak("ingest", str(other), "--rebuild")
+    assert (code, out) == (2, "")
+    assert "which is not among the journals given" in err
+    code, out, _ = nightsoak("kpis", "latest")
+    assert out.startswith(RUN_ID)
+
+
+def test_a_damaged_warehouse_is_said_to_have_been_made_again(nightsoak, journal, tmp_path):
+    nightsoak("ingest", str(journal))
+    (tmp_path / "w.duckdb").write_bytes(b"")
+    code, _, err = nightsoak("kpis", "latest")
+    assert (code, "ingest --rebuild" in err) == (3, True)
+    code, out, err = nightsoak("ingest", str(journal))
+    assert code == 0
+    assert "595 accepted" in out
+    assert f"the warehouse was damaged: it now lies in {tmp_path / 'w.duckdb.damaged-1'}" in err
+
+
+def test_a_journal_cut_short_is_alarmed_about(nightsoak, journal):
+    nightsoak("ingest", str(journal))
+    journal.write_bytes(journal.read_bytes()[:-3000])
+    code, _, err = nightsoak("ingest", str(journal))
+    assert code == 0
+    assert f"alarm: {journal}: is shorter" in err
+
+
+@pytest.fixture
+def datasets(tmp_path, monkeypatch):
+    monkeypatch.setenv("NIGHTSOAK_DATASETS", str(tmp_path / "datasets"))
+    return tmp_path / "datasets"
+
+
+EXPORT = """Date(UTC),Symbol,Side,Price,Quantity,Amount,Fee,Realized Profit
+2026-06-01 09:00:01,BTCUSDT,BUY,68000,0.01,680,0.27,0
+2026-06-01 10:00:00,BTCUSDT,SELL,68600,0.01,686,0.27,6
+"""
+
+
+def test_an_export_is_made_into_a_journal_and_read(nightsoak, datasets, tmp_path):
+    export = tmp_path / "trades.csv"
+    export.write_text(EXPORT)
+    code, out, _ = nightsoak("ingest", "--format", "binance", str(export), "--symbol", "BTCUSDT")
+    assert code == 0
+    [journal] = (datasets / "journals").iterdir()
+    assert out.splitlines() == [
+        f"2 fills, 0 funding payments, 0 marks -> {journal}",
+        "  not said: liquidity (2), fee_currency (2), order_id (2), fill_mid (2), quote_mid (2), order_age_ms (2), "
+        "position_start (1)",
+        "  mids joined from the tape: 0 of 2",
+        "  times are to 1 s only",
+        "1 files, 4 new lines",
+        "4 accepted + 0 duplicates + 0 in quarantine + 0 torn = 4",
+    ]
+    code, out, _ = nightsoak("ingest", "--format", "binance", str(export), "--symbol", "BTCUSDT", "--json")
+    assert json.loads(out)["lines"] == 0
+    assert json.loads(out)["exports"][0]["fills"] == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--format", "binance"), "--format needs --symbol"),
+        (("--format", "binance", "--symbol", "BTCUSDT", "--tick", "fine"), "--tick fine is no number"),
+        (("--format", "bybit", "--symbol", "BTCUSDT"), "has no column"),
+    ],
+)
+def test_an_export_that_cannot_be_read_leaves_nothing_behind(nightsoak, datasets, tmp_path, args, message):
+    export = tmp_path / "trades.csv"
+    export.write_text(EXPORT)
+    code, out, err = nightsoak("ingest", str(export), *args)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not datasets.exists()
+
+
+def test_ingest_without_journals_reads_the_installations_own(datasets, journal, capsys):
+    assert main(["ingest"]) == 2
+    assert "no journals are named" in capsys.readouterr().err
+    (datasets / "journals").mkdir(parents=True)
+    shutil.copy(journal, datasets / "journals")
+    assert main(["ingest"]) == 0
+    assert "595 accepted" in capsys.readouterr().out
+
+
 def test_help_of_the_group_imports_nothing_heavy():
     script = "import sys; from nightsoak.__main__ import build_parser; build_parser(); print(sorted(sys.modules))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True).stdout
