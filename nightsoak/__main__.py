@@ -13,6 +13,7 @@ GROUPS = (
     "nightsoak.tape",
     "nightsoak.replay",
     "nightsoak.warehouse",
+    "nightsoak.care",
     "nightsoak.report",
     "nightsoak.verify",
     "nightsoak.judge",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 SCAN_FROM_BYTES = 1 << 20
 """Below it the scanner is not worth loading (0.3 s)."""
+_INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
+"""The scanner reads memory by words; there is no interpreted form of that."""
 _DECIMAL_TEXT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\Z")
 _DECIMAL_LIMIT = Decimal(10) ** (38 - DECIMAL_PLACES)
 _DECIMAL_STEP = Decimal(1).scaleb(-DECIMAL_PLACES)
@@ -56,7 +59,7 @@ class LineReader:
         Raises:
             JournalError: a record is of a newer schema version.
         """
-        if len(data) < SCAN_FROM_BYTES:
+        if len(data) < SCAN_FROM_BYTES or _INTERPRETED:
             return _read_slow(enumerate(data.split(b"\n")[:-1]))
         if self._scanner is None:
             from engine.warehouse.columns import Scanner
