@@ -163,7 +163,8 @@ def measured(code: str, *args: str) -> dict[str, Any]:
     return {**json.loads(said), "cpu_s": cpu, "peak_mb": int(peak) / 1024}
 
 
-_PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+# not ru_maxrss: that starts from the peak of the process which forked this one
+_PEAK = "import re; print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
 
 
 def compare(folder: Path, kind: str, size: int, reps: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
