@@ -40,7 +40,7 @@ def publish(record: RunRecord, reports: Path, *, wall_clock: Mapping[str, Any] |
     """
     folder = reports / record.utc_date / record.run_id
     write_artefacts(record, folder, wall_clock=wall_clock)
-    with _storage_errors(reports):
+    with storage_errors(reports):
         point_latest_at(reports, folder)
     write_index(reports)
     return folder
@@ -55,7 +55,7 @@ def write_artefacts(record: RunRecord, folder: Path, *, wall_clock: Mapping[str,
     files = build_artefacts(record)
     if wall_clock is not None:
         files[WALL_CLOCK] = to_json(wall_clock).encode()
-    _replace_folder(folder, files)
+    replace_folder(folder, files)
 
 
 def build_artefacts(record: RunRecord) -> dict[str, bytes]:
@@ -131,10 +131,15 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"is not JSON: {error}", where=str(path), remedy="run the soak again") from error
 
 
-def _replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def replace_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make `folder` hold exactly `files` (relative path -> bytes), whole or as it was.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
     fresh = folder.with_name(f".{folder.name}.new")
     former = folder.with_name(f".{folder.name}.old")
-    with _storage_errors(folder):
+    with storage_errors(folder):
         shutil.rmtree(fresh, ignore_errors=True)  # of a writer that was killed
         try:
             for name in sorted(files):
@@ -163,7 +168,7 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _storage_errors(where: Path) -> Iterator[None]:
+def storage_errors(where: Path) -> Iterator[None]:
     """OSError as StorageError, with the path as a user knows it."""
     try:
         yield

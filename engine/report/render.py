@@ -39,14 +39,15 @@ def render(documents: Mapping[str, Any], templates: Path = TEMPLATES) -> dict[st
 
 def render_markdown(view: View, templates: Path = TEMPLATES) -> str:
     """SOAK_RESULTS.md: the template's layout, one blank line at most between blocks."""
-    text = _environment(templates).get_template(f"{REPORT}.j2").render(v=view)
+    text = environment(templates).get_template(f"{REPORT}.j2").render(v=view)
     return _BLANK_LINES.sub("\n\n", text).strip() + "\n"
 
 
-def _environment(templates: Path) -> Any:
+def environment(templates: Path) -> Any:
+    """The templates of `templates`: undefined names are errors, text is escaped for Markdown."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
         finalize=_finalize,
@@ -55,8 +56,8 @@ def _environment(templates: Path) -> Any:
         keep_trailing_newline=True,
         autoescape=False,  # HTML's rules are not Markdown's: `_finalize` escapes instead
     )
-    environment.globals.update(wrap=wrap, table=markdown_table)
-    return environment
+    made.globals.update(wrap=wrap, table=markdown_table)
+    return made
 
 
 def _finalize(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""The baseline ladder: presets in order, over real runs, until one passes."""
