@@ -23,6 +23,7 @@ from engine.soak import Schedule
 
 _THREADS = 2
 _NS_PER_S = 1_000_000_000
+_FILL_FIELDS = ("ts_ns", "side", "price_ticks", "qty_lots")
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a replay came to, window by window, and the mean distance of its quotes from the mid in ticks (or None)."""
+    """What a replay came to, window by window, and the mean distance of its quotes from the mid in ticks (or None).
+
+    `fills`: int64[n, 4], ts_ns, side (+1 buy, -1 sell), price in ticks, quantity in lots, in order of time.
+    """
 
     windows: tuple[Components, ...]
     quoted_ticks: float | None
+    fills: Array
 
     @property
     def total(self) -> Components:
@@ -88,7 +93,7 @@ class LaneReplay:
         order = None if change.config.arrival else self.tape.exch_order
         first, mid2 = self._to_first_book(session, order)
         value, position = Valuer(meta.instrument()), self.position_start_lots
-        changes, windows, quotes = list(self.parameters[1:]), [], []
+        changes, windows, quotes, filled = list(self.parameters[1:]), [], [], []
         for window in range(schedule.windows):
             end_ns, parts = schedule.window_end_ns(window), [first] if window == 0 else []
             while changes and changes[0][0] <= end_ns:
@@ -102,8 +107,10 @@ class LaneReplay:
             fills = rows[rows["kind"] == REC_FILL]
             position += int((fills["side"] * fills["qty_lots"]).sum())
             quotes.append(_quoted_ticks(rows))
+            filled.append(np.stack([fills[name] for name in _FILL_FIELDS], axis=1))
         distances = np.concatenate(quotes)
-        return Outcome(tuple(windows), float(distances.mean()) if len(distances) else None)
+        mean_ticks = float(distances.mean()) if len(distances) else None
+        return Outcome(tuple(windows), mean_ticks, np.concatenate(filled))
 
     def _to_first_book(self, session: MakerSession, order: Array | None) -> tuple[Array, int]:
         """Second by second to the first two-sided book, which marks the starting position; records, mid2."""

@@ -20,8 +20,7 @@ import pyarrow as pa
 from engine.errors import RunError
 from engine.paths import CHECKOUT
 from engine.quality_suite import run_suite, write_frames
-from engine.report.quality import EXPECTATIONS
-from engine.tuning.bands import SEVERITY, Actions, Label
+from engine.tuning.data_checks import EXPECTATIONS
 from engine.warehouse.db import Warehouse
 
 _TIMEOUT_S = 300.0
@@ -173,25 +172,4 @@ def quality_check(quality: Mapping[str, Any] | None) -> dict[str, Any]:
         "observed": sum(one["failed"] for one in broken),
         "label": label,
         "reason": failed,
-    }
-
-
-def judged_with(gate: Mapping[str, Any], quality: Mapping[str, Any] | None, actions: Actions) -> dict[str, Any]:
-    """KPI_GATE.json with the quality check among its checks: the verdict is never better than the data allow."""
-    check = quality_check(quality)
-    caps_at: Label = "WARN" if check["label"] == "NODATA" and check["criticality"] == "normal" else check["label"]
-    verdict: Label = gate["verdict"]
-    reason = gate["reason"]
-    if SEVERITY[caps_at] > SEVERITY[verdict]:
-        verdict, reason = caps_at, f"{EXPECTATIONS}: {check['reason']}."
-    elif caps_at == verdict != "SUCCESS":
-        reason = f"{reason.removesuffix('.')}; {EXPECTATIONS}: {check['reason']}."
-    package = gate["action_package"] if verdict == gate["verdict"] else None
-    return {
-        **gate,
-        "verdict": verdict,
-        "reason": reason,
-        "action": getattr(actions, verdict),
-        "action_package": package,
-        "checks": [*gate["checks"], check],
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from engine.errors import BotError
 from engine.files import write_json
 from engine.interventions import measure_interventions
 from engine.lane_replay import LaneReplay
+from engine.maker.state import Array
 from engine.market.tape import Tape
 from engine.params import Params
+from engine.parity import journalled_fills, measure_parity
 from engine.paths import Paths
 from engine.profile import load_profile
-from engine.quality import frames, inspector, judged_with
+from engine.quality import frames, inspector, quality_check
 from engine.queue_bounds import queue_bounds
 from engine.report.artefacts import publish
 from engine.report.record import OPERATOR, RunRecord
@@ -35,6 +37,7 @@ from engine.soak import RunPlan
 from engine.soak_state import RunState, utc_now
 from engine.tuning.autotune import Decision, TuneState, decide
 from engine.tuning.bands import load_gates
+from engine.tuning.data_checks import parity_check, windows_check, with_checks
 from engine.tuning.gate import judge
 from engine.tuning.rules import load_packages, load_rules
 from engine.warehouse.db import Warehouse
@@ -136,9 +139,10 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
             edge = edge_report(warehouse, plan.run_id)
             series = chart_series(warehouse, plan.run_id)
             in_force = [(ts_ns, _numbers(params)) for ts_ns, params in params_in_time(warehouse, plan.run_id)]
+            fills = journalled_fills(warehouse, plan.run_id)
             rows = frames(warehouse, plan.run_id) if quality_inspector else {}
         inspected = beside.submit(quality_inspector.inspect, rows) if quality_inspector else None
-        replays = None if interrupted else _replays(plan, in_force, edge["totals"])
+        replays = None if interrupted else _replays(plan, in_force, edge["totals"], fills)
         quality = inspected.result() if inspected else None
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
@@ -150,18 +154,27 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
 
 @dataclass(frozen=True)
 class Replays:
-    """Lane 0 again under other queue models (engine.queue_bounds) and without a driver (engine.interventions)."""
+    """All lanes again (engine.parity), and lane 0 under other queue models (engine.queue_bounds) and without a driver
+    (engine.interventions)."""
 
+    parity: Mapping[str, Any]
     queue_bounds: Mapping[str, Any]
     interventions: Mapping[str, Any]
 
 
-def _replays(plan: RunPlan, changes: Sequence[tuple[int, Mapping[str, float]]], totals: Mapping[str, Any]) -> Replays:
+def _replays(
+    plan: RunPlan,
+    changes: Sequence[tuple[int, Mapping[str, float]]],
+    totals: Mapping[str, Any],
+    fills: Mapping[int, Array],
+) -> Replays:
     tape = Tape.open(plan.tape)
     profile = load_profile(plan.paths.config, plan.profile)
     in_force = [(plan.schedule.start_ns, dict(plan.params)), *changes]
     lane = LaneReplay(tape, profile, plan.schedule, in_force, plan.position_start_lots)
+    others = [replace(lane, parameters=[(plan.schedule.start_ns, dict(other["params"]))]) for other in plan.lanes[1:]]
     return Replays(
+        measure_parity([lane, *others], fills),
         queue_bounds(tape, profile, plan.schedule, in_force, plan.position_start_lots),
         measure_interventions(lane, totals),
     )
@@ -200,13 +213,14 @@ def make_record(
         packages=load_packages(plan.paths.config),
         params=params,
     )
+    checks = [quality_check(quality), parity_check(replays.parity if replays else None), windows_check(edge["windows"])]
     start_ns, end_ns = plan.schedule.start_ns, plan.schedule.end_ns
     partial = {"partial": True} if interrupted else {}  # who reads one file alone must know
     return RunRecord(
         run_id=plan.run_id,
         plan=_plan_for_readers(plan),
         edge={**edge, **partial},
-        gate={**judged_with(gate.to_json(), quality, gates.actions), **partial},
+        gate={**with_checks(gate.to_json(), checks, gates.actions), **partial},
         params_start=dict(plan.params),
         params_final=dict(params),
         parameters=parameters,
@@ -220,6 +234,7 @@ def make_record(
             "notes": plan.notes,
         },
         inputs=plan.inputs,
+        parity=replays.parity if replays else None,
         queue_bounds=replays.queue_bounds if replays else None,
         interventions=replays.interventions if replays else None,
         quality=quality,

@@ -19,13 +19,14 @@ from engine.example import run_soak
 from engine.files import write_json
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
-from engine.quality import Inspector, ProcessInspector, frames, inspector, judged_with, quality_check
+from engine.quality import Inspector, ProcessInspector, frames, inspector, quality_check
 from engine.quality_suite import MOST_KEYS, SUITE, read_frames, run_suite, write_frames
 from engine.report.quality import flagged
 from engine.soak import SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_steps import report
 from engine.tuning.bands import load_gates
+from engine.tuning.data_checks import with_checks
 from engine.warehouse.db import Warehouse
 from engine.warehouse.ingest import ingest
 
@@ -203,7 +204,7 @@ def test_the_verdict_is_no_better_than_the_rows(gate: str, label: str, criticali
     failed = 0 if label == "SUCCESS" else 1
     quality = None if label == "unknown" else quality_of([one | {"failed": failed, "reason": ""}])
     given = {"verdict": gate, "reason": "net_bps: because.", "action": "a", "action_package": {"p": 1}, "checks": [{}]}
-    judged = judged_with(given, quality, ACTIONS)
+    judged = with_checks(given, [quality_check(quality)], ACTIONS)
     assert judged["verdict"] == verdict
     assert judged["action"] == getattr(ACTIONS, verdict)
     assert judged["checks"][1]["metric"] == "expectations"

@@ -8,9 +8,9 @@ from typing import Any
 
 from engine.metrics import METRICS
 from engine.report.format import NO_DATA, and_list, beside_limit, number, plain, unit_digits
-from engine.report.quality import EXPECTATIONS
 from engine.report.record import RunRecord
 from engine.report.table import Table
+from engine.tuning.data_checks import BETTER
 
 _BLOCK_PREFIX = "block_ratios."
 _BANDS = ("FAIL", "WARN", "OK", "SUCCESS")
@@ -100,7 +100,7 @@ def observed_text(record: RunRecord, metric: str) -> str:
 
 
 def _digits(metric: str) -> int:
-    if metric == EXPECTATIONS:
+    if metric in BETTER:
         return unit_digits("count")
     return unit_digits("ratio" if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].unit)
 
@@ -133,8 +133,7 @@ def _limit(check: Mapping[str, Any]) -> str:
     if check["limit"] is None:
         return "-"
     metric = check["metric"]
-    lower_is_better = metric == EXPECTATIONS or metric.startswith(_BLOCK_PREFIX)
-    better = -1 if lower_is_better else METRICS[metric].better
+    better = BETTER.get(metric) or (-1 if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].better)
     return f"{'>=' if better > 0 else '<='} {plain(check['limit'])}"
 
 
@@ -152,7 +151,7 @@ def _why(record: RunRecord, unresolved: tuple[str, ...]) -> str:
 def _notes(record: RunRecord, unresolved: tuple[str, ...]) -> tuple[str, ...]:
     notes = []
     net = record.gate.get("net_bps") or {}
-    bands = net.get("band_probabilities")
+    bands = (net.get("interval") or {}).get("bands")
     if bands:
         shares = ", ".join(f"{name} {number(100 * bands[name], 0)} %" for name in _BANDS)
         notes.append(f"Probability of each band of net_bps, given its interval: {shares}.")

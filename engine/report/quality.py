@@ -9,8 +9,6 @@ from engine.report.format import and_list, count
 from engine.report.record import RunRecord
 from engine.report.table import Table
 
-EXPECTATIONS = "expectations"
-"""The check's name in KPI_GATE.json; observed is the number of failures."""
 _SHOWN = 20
 
 

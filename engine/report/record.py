@@ -49,6 +49,7 @@ class RunRecord:
     inputs        {name: sha256} of tape columns, profile, configuration
     control       engine.report.control.compare(edge); filled in by `completed` where null
     kpi_intervals engine.report.intervals.kpi_intervals(edge); filled in by `completed` where null
+    parity        engine.parity.measure_parity: the tape replayed against the journal, lane by lane, or null
     queue_bounds  engine.queue_bounds.queue_bounds: lane 0 under the pessimistic and the optimistic queue model, or null
     interventions  engine.interventions.measure_interventions: lane 0 with one driver removed at a time, or null
     quality       engine.quality.Inspector.inspect: the expectations on the run's rows; null where none were checked
@@ -71,6 +72,7 @@ class RunRecord:
     inputs: Mapping[str, str] = field(default_factory=dict)
     control: Mapping[str, Any] | None = None
     kpi_intervals: Mapping[str, Any] | None = None
+    parity: Mapping[str, Any] | None = None
     queue_bounds: Mapping[str, Any] | None = None
     interventions: Mapping[str, Any] | None = None
     quality: Mapping[str, Any] | None = None

@@ -167,6 +167,25 @@ def blocks(record: RunRecord) -> tuple[Table | None, str]:
     )
 
 
+def parity_text(record: RunRecord) -> str:
+    """Whether the tape, replayed, gives the journal's fills."""
+    if record.parity is None:
+        return "Parity: not measured, as the run did not come to its end."
+    lanes = record.parity["lanes"]
+    fills = ", ".join(f"lane {row['lane']} {row['journalled']}" for row in lanes)
+    if record.parity["same"]:
+        return (
+            f"Parity: the tape replayed gives every lane's journalled fills, one by one ({fills}); digest of lane 0 "
+            f"{lanes[0]['digest'][:16]}."
+        )
+    worst = next(row for row in lanes if not row["same"])
+    at = utc(worst["first_difference_ns"], "%F %H:%M:%S")
+    return (
+        f"Parity is broken: lane {worst['lane']} journalled {count(worst['journalled'], 'fill')}, its tape replayed "
+        f"gives {worst['replayed']}; they part at {at} UTC."
+    )
+
+
 def quality(record: RunRecord) -> tuple[Table, tuple[str, ...], Table | None]:
     data, totals, tape = record.data_quality, record.edge["totals"], record.plan.get("tape") or {}
     gaps = data.get("gaps")

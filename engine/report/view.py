@@ -56,6 +56,7 @@ class View:
     blocks_text: str
     quality: Table
     quality_notes: tuple[str, ...]
+    parity_text: str
     expectations_text: str
     expectations: Table | None
     flagged: Table | None
@@ -99,6 +100,7 @@ def build_view(record: RunRecord) -> View:
         blocks_text=blocks_text,
         quality=quality,
         quality_notes=quality_notes,
+        parity_text=sections.parity_text(record),
         expectations_text=expectations_text,
         expectations=expectations,
         flagged=flagged,

@@ -173,9 +173,8 @@ def gate_of(totals: dict[str, Any], verdict: str, interval: dict[str, Any] | Non
         ],
         "net_bps": {
             "observed": totals["net_bps"],
-            "interval": interval,
+            "interval": interval and {**interval, "bands": {"FAIL": 0.03, "WARN": 0.2, "OK": 0.42, "SUCCESS": 0.35}},
             "interval_note": "" if interval else "no interval: 0 windows with fills, at least 12 are needed",
-            "band_probabilities": {"FAIL": 0.03, "WARN": 0.2, "OK": 0.42, "SUCCESS": 0.35} if interval else None,
         },
     }
 
@@ -317,6 +316,21 @@ def series_of(windows: int, *, fills: bool = True) -> dict[str, Any]:
     return {"marks": marks, "fills": trades, "position": held}
 
 
+def _lane(lane: int, journalled: int, replayed: int) -> dict[str, Any]:
+    return {
+        "lane": lane,
+        "journalled": journalled,
+        "replayed": replayed,
+        "digest": f"{lane}f" * 32,
+        "same": journalled == replayed,
+        "first_difference_ns": None if journalled == replayed else START_NS + 90 * NS,
+    }
+
+
+PARITY = {"same": True, "lanes": [_lane(0, 812, 812), _lane(1, 790, 790)]}
+BROKEN_PARITY = {"same": False, "lanes": [_lane(0, 0, 2), _lane(1, 0, 0)]}
+
+
 def normal_record() -> RunRecord:
     edge = edge_report(36, 6)
     interval = {
@@ -363,6 +377,7 @@ def normal_record() -> RunRecord:
             "ingest": {"accepted": 81_022, "duplicates": 0, "quarantined": 0, "torn": 0},
         },
         interventions=interventions_of(edge["totals"]),
+        parity=PARITY,
         quality=QUALITY,
         inputs={"tape/price_ticks.npy": "3f" * 32, "config/profiles/market_maker_S1.json": "a9" * 32},
     )
@@ -382,6 +397,7 @@ def nodata_record() -> RunRecord:
         parameters=parameters_of(edge, []),
         decisions=(),
         interventions=None,
+        parity=BROKEN_PARITY,
         quality=None,
         params_final=START,
         series=series_of(6, fills=False) | {"fills": {"ts_ns": [], "price": [], "side": []}},
@@ -399,6 +415,7 @@ def interrupted_record() -> RunRecord:
         parameters=parameters_of(edge, decisions_of()[:1]),
         decisions=decisions_of()[:1],
         interventions=None,
+        parity=None,
         quality=None,
         params_final=decisions_of()[0]["params_after"],
         series=series_of(8),
