@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 GROUPS = (
     "nightsoak.soak",
@@ -22,8 +23,15 @@ GROUPS = (
 """Modules with `register(commands)`: each adds its subparsers and sets `run` to a function(args) -> exit code."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Usage errors in one line: what, where, and how to see more."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {self.prog}: {message}; {self.prog} --help shows its usage\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nightsoak",
         description="Soak a market-making bot overnight, know in the morning whether it earned and why.",
         epilog="Start with `nightsoak soak`; every command ends by naming the next one.",

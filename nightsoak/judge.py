@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nightsoak.arguments import whole_number
 from nightsoak.console import emit_json, hint, say
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "its bound), 2 for bad input.",
     )
     calibrate.add_argument("--quick", action="store_true", help="fewer simulations, judged by their intervals")
-    calibrate.add_argument("--seed", type=_whole_number, help="seed of all simulations (default 20261120)")
+    calibrate.add_argument("--seed", type=whole_number, help="seed of all simulations (default 20261120)")
     calibrate.add_argument("--windows", type=Path, metavar="A.csv", help="resample these windows instead of simulating")
     calibrate.add_argument(
         "--paired-with", type=Path, metavar="B.csv", help="a lane with the same parameters on the same windows"
@@ -238,9 +239,3 @@ def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     rule = tuple("-" * width for width in widths)
     for row in (header, rule, *rows):
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
-
-
-def _whole_number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
-    return int(text)

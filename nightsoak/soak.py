@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nightsoak.arguments import count, positive, whole_number
 from nightsoak.console import say
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Without --tape the market is generated (seeded, and marked as such in the report). Exit codes: "
         "0 done, 1 with --gate and no pass, 2 bad input, 3 could not run or finish, 130 interrupted.",
     )
-    soak.add_argument("--hours", type=_positive, default=3.0, help="at most so much market time (default 3)")
-    soak.add_argument("--iterations", type=_count, default=6, help="equal parts of the run (default 6)")
+    soak.add_argument("--hours", type=positive, default=3.0, help="at most so much market time (default 3)")
+    soak.add_argument("--iterations", type=count, default=6, help="equal parts of the run (default 6)")
     soak.add_argument("--auto-tune", action="store_true", help="let the rules change parameters between iterations")
     soak.add_argument("--tape", metavar="DIR", default="", help="replay this tape")
     soak.add_argument("--feed", choices=("replay", "bybit", "binance"), default="replay", help="default: replay")
@@ -34,33 +34,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     soak.add_argument("--profile", default="", help="a profile of config/profiles/ (default: MM_PROFILE, else S1)")
     soak.add_argument("--matrix", metavar="NAME", default="", help="driver matrix; seed: the one first proposed")
     soak.add_argument("--overrides", metavar="F", default="", help="start from these parameters, not the champion's")
-    soak.add_argument("--seed", type=_seed, help="seed of the generated market (default: the market's own)")
-    soak.add_argument("--window-seconds", type=_count, default=300, help="length of a scoring window (default 300)")
+    soak.add_argument("--seed", type=whole_number, help="seed of the generated market (default: the market's own)")
+    soak.add_argument("--window-seconds", type=count, default=300, help="length of a scoring window (default 300)")
     soak.add_argument("--export-json", type=Path, metavar="F", help="copy soak_metrics.json there")
     soak.add_argument("--export-md", type=Path, metavar="F", help="copy SOAK_RESULTS.md there")
     soak.add_argument("--gate", action="store_true", help="exit 1 unless the verdict is SUCCESS or OK")
     soak.set_defaults(run=_soak)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
 
 
 def _soak(args: argparse.Namespace) -> int:
