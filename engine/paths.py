@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -44,7 +45,24 @@ class Paths:
         return self.datasets / "locks"
 
     def overrides(self, symbol: str) -> Path:
-        return self.datasets / "overrides" / f"{symbol}.json"
+        return self.datasets / "overrides" / f"{file_name(symbol)}.json"
 
     def champion(self, symbol: str) -> Path:
-        return self.datasets / "champion" / f"{symbol}.json"
+        """The folder of the symbol's champion: state, history, challengers, evidence (docs/champion.md)."""
+        return self.datasets / "champion" / file_name(symbol)
+
+    def champion_symbols(self) -> tuple[str, ...]:
+        """The symbols that have such a folder, sorted."""
+        folder = self.datasets / "champion"
+        names = (entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else ()
+        return tuple(sorted(unquote(name) for name in names))
+
+    @property
+    def events(self) -> Path:
+        return self.datasets / "events.jsonl"
+
+
+def file_name(symbol: str) -> str:
+    """The symbol as a file name that is safe on every platform and can be read back: BTC/USDT is BTC%2FUSDT."""
+    name = quote(symbol, safe="")
+    return f"%2E{name[1:]}" if name.startswith(".") else name

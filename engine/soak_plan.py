@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.champion.store import ChampionStore
 from engine.errors import InputError, StorageError
 from engine.files import sha256_file, write_atomic, write_json
 from engine.locks import FileLock
@@ -86,7 +87,7 @@ def make_plan(
     tape, is_default = _open_tape(settings, paths, progress)
     symbol = tape.meta.symbol
     profile_name = settings.profile or default_profile_name()
-    params, source = _starting_params(settings, paths, symbol)
+    params, source, said = _starting_params(settings, paths, symbol)
     schedule = _schedule(tape, settings)
     inputs = _inputs(tape, paths, profile_name, settings.matrix)
     if run_id is None:
@@ -105,7 +106,7 @@ def make_plan(
         latency_modelled=tape.meta.generated is not None,
         git=_git_commit(),
         inputs=inputs,
-        notes=_notes(settings, schedule, tape),
+        notes=(*said, *_notes(settings, schedule, tape)),
         paths=paths,
     )
     write_json(plan.file, plan.to_json())
@@ -161,8 +162,8 @@ def _schedule(tape: Tape, settings: SoakSettings) -> Schedule:
     return cut_span(start_ns, min(end_ns, bound_ns), settings.iterations, settings.window_seconds, where=str(tape.path))
 
 
-def _starting_params(settings: SoakSettings, paths: Paths, symbol: str) -> tuple[Params, str]:
-    """The parameters a run starts from and their source.
+def _starting_params(settings: SoakSettings, paths: Paths, symbol: str) -> tuple[Params, str, tuple[str, ...]]:
+    """The parameters a run starts from, their source, and what the reader should know of them.
 
     An overrides file that stands there is going to be replaced by them; a bad one is refused first, so that
     nobody believes it to be in force.
@@ -170,11 +171,10 @@ def _starting_params(settings: SoakSettings, paths: Paths, symbol: str) -> tuple
     if paths.overrides(symbol).exists():
         read_overrides(paths.overrides(symbol), Params())
     if settings.overrides:
-        return read_overrides(Path(settings.overrides), Params()), "overrides file"
-    champion = paths.champion(symbol)
-    if champion.exists():
-        return read_overrides(champion, Params()), "champion"
-    return Params(), "baseline"
+        return read_overrides(Path(settings.overrides), Params()), "overrides file", ()
+    champion = ChampionStore(paths, symbol).current()
+    notes = (f"The champion: {champion.note}.",) if champion.note else ()
+    return champion.params, "champion" if champion.seq else "baseline", notes
 
 
 def _inputs(tape: Tape, paths: Paths, profile: str, matrix: str) -> dict[str, str]:

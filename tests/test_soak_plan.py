@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.champion.store import ChampionStore
 from engine.errors import ConfigError, InputError, NightsoakError, OverridesError, StorageError, TapeError
 from engine.files import write_json
 from engine.market.tape import Tape
@@ -90,7 +91,7 @@ def test_it_starts_from_given_overrides_else_the_champion_else_the_table(
     plan_of: PlanOf, paths: Paths, tmp_path: Path
 ) -> None:
     assert (plan_of().params, plan_of().params_source) == (Params(), "baseline")
-    write_json(paths.champion("SIMUSDT"), {"min_interval_ms": 80})
+    ChampionStore(paths, "SIMUSDT").promote(Params(min_interval_ms=80), who="test", why="faster")
     assert (plan_of().params, plan_of().params_source) == (Params(min_interval_ms=80), "champion")
     write_json(tmp_path / "mine.json", {"min_interval_ms": 95})
     plan = plan_of(overrides=str(tmp_path / "mine.json"))

@@ -196,8 +196,9 @@ def _counts(wh: Warehouse) -> dict[str, int]:
 
 def _state_files(paths: Paths) -> Iterator[tuple[str, Path]]:
     for name in _STATE:
-        for file in sorted((paths.datasets / name).rglob("*.json")):
-            yield _name(paths.datasets, file), file
+        for file in sorted((paths.datasets / name).rglob("*.json*")):
+            if file.suffix in (".json", ".jsonl"):  # neither what a kill left behind nor what was set aside
+                yield _name(paths.datasets, file), file
 
 
 def _name(folder: Path, file: Path) -> str:

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.parquet as pq
 import pytest
 
+from engine.champion.store import ChampionStore
 from engine.errors import ConfigError, VerificationError
 from engine.files import write_json
+from engine.params import Params
 from engine.paths import Paths
 from engine.warehouse.care import backup, prune, restore
 from engine.warehouse.db import Warehouse
@@ -37,7 +39,7 @@ def runs(paths, random_run):
     new.write(paths.journals / f"{new.run_id}.0.jsonl")
     with Warehouse(paths.warehouse) as wh:
         ingest(wh, [paths.journals])
-    write_json(paths.champion("BTCUSDT"), {"params": {"min_interval_ms": 70}})
+    ChampionStore(paths, "BTCUSDT").promote(Params(min_interval_ms=80), who="test", why="slower")
     return old.run_id, new.run_id
 
 
@@ -49,13 +51,20 @@ def tables(path):
 def test_a_backup_is_put_back_as_it_was(paths, runs, tmp_path):
     before = tables(paths.warehouse)
     made = backup(paths, paths.warehouse, tmp_path / "kept")
-    assert set(made.files) == {"warehouse.duckdb", "champion/BTCUSDT.json"}
+    assert set(made.files) == {
+        "warehouse.duckdb",
+        "champion/BTCUSDT/champion_state.json",
+        "champion/BTCUSDT/history.jsonl",
+    }
     with Warehouse(paths.warehouse) as wh:
         wh.execute("DELETE FROM raw_fill")
-    write_json(paths.champion("BTCUSDT"), {"params": {"min_interval_ms": 300}})
+    champion = ChampionStore(paths, "BTCUSDT")
+    kept = champion.history()
+    champion.promote(Params(min_interval_ms=300), who="test", why="slowest")
     restore(paths, paths.warehouse, tmp_path / "kept")
     assert tables(paths.warehouse) == before
-    assert json.loads(paths.champion("BTCUSDT").read_text()) == {"params": {"min_interval_ms": 70}}
+    assert (champion.current().params, champion.current().note) == (Params(min_interval_ms=80), "")
+    assert champion.history() == kept
     replaced = paths.warehouse.with_name("warehouse.duckdb.replaced-1")
     assert tables(replaced)["raw_fill"] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["datasets", "kept"]

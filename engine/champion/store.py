@@ -1,0 +1,357 @@
+"""A symbol's champion on disk: champion_state.json (what is in force) and history.jsonl (every change, whole).
+
+A change takes the lock, appends its line to the history and makes it durable, then replaces the state file. So after
+a kill at any moment the state file is that of the last line or of the one before, and reading makes the first of the
+second. What is read:
+
+    state whole, its seq that of the history's last line or beyond   the state
+    state missing, damaged or older                                  the history's last whole line, said in `note`
+    neither is there                                                 the baseline: nothing was ever promoted
+    state damaged, no history                                        an error: it is no first run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from engine.champion.change import (
+    BASELINE,
+    FORMAT,
+    Before,
+    Champion,
+    Change,
+    Former,
+    Kind,
+    params_sha256,
+    parse_change,
+    utc_text,
+)
+from engine.champion.log import append, cut, locked, one_line, read_log
+from engine.errors import InputError, NightsoakError, StorageError
+from engine.files import to_json, write_atomic
+from engine.params import Params
+from engine.paths import Paths, file_name
+
+STATE, HISTORY = "champion_state.json", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class _Read:
+    """`last` is None before the first change."""
+
+    last: Change | None
+    changes: tuple[Change, ...]
+    note: str
+
+
+class ChampionStore:
+    """`ChampionStore(paths, "BTCUSDT")`: reads and changes one symbol's champion.
+
+    Raises:
+        InputError: the symbol is empty.
+    """
+
+    def __init__(self, paths: Paths, symbol: str) -> None:
+        if not symbol:
+            raise InputError("the symbol is empty", remedy="name one, such as BTCUSDT")
+        self.paths, self.symbol = paths, symbol
+        self.folder = paths.champion(symbol)
+        self.state_file, self.history_file = self.folder / STATE, self.folder / HISTORY
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Held while anything in the folder changes."""
+        file = self.paths.locks / f"champion-{file_name(self.symbol)}.lock"
+        return locked(file, what=f"the champion of {self.symbol}")
+
+    def current(self) -> Champion:
+        """The champion; a state file that had to be restored from history is written again.
+
+        Raises:
+            OverridesError: its parameters are outside the table; names the parameter.
+            StorageError: the state is damaged and there is no history to restore it from.
+        """
+        read = self._read()
+        if read.note:
+            with self.lock():  # perhaps it was only read in the middle of a change
+                read = self._read()
+                with suppress(StorageError):  # said all the same
+                    self._mend(read)
+        return self._champion(read)
+
+    def history(self) -> tuple[Change, ...]:
+        """Every change in order, oldest first; lines that cannot be read are left out (`current().note` says so)."""
+        return self._read().changes
+
+    def params_of(self, champion_id: str) -> Params:
+        """The parameters of a champion that is or was.
+
+        Raises:
+            InputError: no champion has had that id.
+            OverridesError: its parameters are outside today's table.
+        """
+        params, _ = self._found(self._read(), champion_id)
+        return params
+
+    def promote(
+        self,
+        params: Params,
+        *,
+        who: str,
+        why: str,
+        evidence: Mapping[str, Any] | None = None,
+        at_utc: datetime | None = None,
+    ) -> Champion:
+        """Make `params` the champion.
+
+        Raises:
+            InputError: the champion is frozen, or is this set already, or the evidence is no JSON.
+            OverridesError: a value is out of range.
+            StorageError: it could not be written; the champion is as it was.
+        """
+        params = Params().with_changes(params, where="the new champion")
+
+        def change(now: Champion, read: _Read) -> Change:
+            if now.frozen:
+                raise InputError(
+                    f"the champion of {self.symbol} is frozen, nothing is promoted",
+                    where=str(self.state_file),
+                    remedy="`nightsoak champion unfreeze` lifts that",
+                )
+            if params_sha256(params) == now.sha256:
+                raise InputError(
+                    f"these parameters are those of the champion {now.id} already", where=self.symbol, remedy="none"
+                )
+            number = 1 + sum(done.kind == "promote" for done in read.changes)
+            before = Before(id=now.id, params=_plain(now.params))
+            new_id = f"c{number}-{params_sha256(params)[:8]}"
+            return self._next(read, now, "promote", new_id, params, before, who, why, evidence, at_utc)
+
+        return self._change(change)
+
+    def rollback(
+        self,
+        to: str | None = None,
+        *,
+        who: str,
+        why: str,
+        evidence: Mapping[str, Any] | None = None,
+        at_utc: datetime | None = None,
+        failing: str | None = None,
+    ) -> Champion:
+        """Put a former champion back, by default the one that this one replaced. A frozen champion may be rolled back.
+
+        Args:
+            to: the id of any champion of the history, or "baseline".
+            failing: roll back only if this is the champion; if not, nothing changes.
+
+        Raises:
+            InputError: there is nothing to go back to, or no champion has had that id.
+            StorageError: it could not be written; the champion is as it was.
+        """
+
+        def change(now: Champion, read: _Read) -> Change | None:
+            if failing is not None and now.id != failing:
+                return None
+            target = to if to is not None else (now.former.id if now.former else None)
+            if target is None:
+                raise InputError(
+                    f"the champion {now.id} has replaced none, there is nothing to go back to",
+                    where=self.symbol,
+                    remedy="name one of `nightsoak champion history` with --to",
+                )
+            if target == now.id:
+                raise InputError(f"{target} is the champion already", where=self.symbol, remedy="name another one")
+            if to is None and now.former is not None:
+                params, previous = now.former.params, _previous(read, target)
+            else:
+                params, previous = self._found(read, target)
+            return self._next(read, now, "rollback", target, params, previous, who, why, evidence, at_utc)
+
+        return self._change(change)
+
+    def freeze(
+        self, frozen: bool = True, *, who: str = "operator", why: str = "", at_utc: datetime | None = None
+    ) -> Champion:
+        """Refuse promotions from here on, or let them pass again; freezing twice changes nothing."""
+
+        def change(now: Champion, read: _Read) -> Change | None:
+            if now.frozen == frozen:
+                return None
+            kind: Kind = "freeze" if frozen else "unfreeze"
+            before = Before(id=now.former.id, params=_plain(now.former.params)) if now.former else None
+            made = self._next(read, now, kind, now.id, now.params, before, who, why, None, at_utc)
+            return made.model_copy(update={"frozen": frozen, "since_utc": now.since_utc})
+
+        return self._change(change)
+
+    def _change(self, make: Callable[[Champion, _Read], Change | None]) -> Champion:
+        with self.lock():
+            read = self._read()
+            now = self._champion(read)
+            change = make(now, read)
+            if change is None:
+                return now
+            self._mend(read)
+            length = append(self.history_file, self._line(change))
+            try:
+                self._write_state(change)
+            except BaseException:
+                cut(self.history_file, length)
+                raise
+            return self._champion(_Read(change, (*read.changes, change), ""))
+
+    def _mend(self, read: _Read) -> None:
+        """Write again what state or history lacks of the last change."""
+        if read.last is None or not read.note:
+            return
+        if not read.changes or read.changes[-1].seq < read.last.seq:
+            append(self.history_file, self._line(read.last))
+        else:
+            self._write_state(read.last)
+
+    def _next(
+        self,
+        read: _Read,
+        now: Champion,
+        kind: Kind,
+        new_id: str,
+        params: Params,
+        previous: Before | None,
+        who: str,
+        why: str,
+        evidence: Mapping[str, Any] | None,
+        at_utc: datetime | None,
+    ) -> Change:
+        when = utc_text(at_utc)
+        return Change(
+            format=FORMAT,
+            seq=now.seq + 1,
+            kind=kind,
+            id=new_id,
+            params=_plain(params),
+            params_sha256=params_sha256(params),
+            since_utc=when,
+            frozen=now.frozen,
+            previous=previous,
+            instead_of=now.id,
+            who=who,
+            when_utc=when,
+            why=why,
+            evidence=dict(evidence or {}),
+        )
+
+    def _line(self, change: Change) -> bytes:
+        return one_line(change.model_dump(mode="json"), where=str(self.history_file))
+
+    def _write_state(self, change: Change) -> None:
+        write_atomic(self.state_file, to_json(change.model_dump(mode="json")))
+
+    def _read(self) -> _Read:
+        changes, damage = self._read_history()
+        state = self._read_state()
+        last = changes[-1] if changes else None
+        if isinstance(state, Change):
+            if last is None or state.seq >= last.seq:
+                lost = [] if last and last.seq == state.seq else [f"{HISTORY} lacks change {state.seq}"]
+                return _Read(state, changes, _sentence([*damage, *lost]))
+            state = f"is older than the history ({state.seq} of {last.seq} changes)"
+        if last is None:
+            if state is None and not damage:
+                return _Read(None, (), "")
+            raise StorageError(
+                f"is damaged ({state or damage[0]}), and there is no history to restore it from",
+                where=str(self.state_file),
+                remedy="restore a backup, or remove the folder to begin again from the baseline",
+            )
+        said = f"{STATE} {state or 'was missing'}; restored from the history, change {last.seq}: {last.id}"
+        return _Read(last, changes, _sentence([said, *damage]))
+
+    def _read_state(self) -> Change | str | None:
+        """The state; why it is damaged; None where there is none."""
+        try:
+            raw = self.state_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        change = parse_change(raw)
+        if isinstance(change, str):
+            return f"was damaged: {change}"
+        _params(change.params, str(self.state_file))  # what a person wrote into it is refused aloud, not put right
+        return change if change.whole else "was altered: its parameters are not those of its digest"
+
+    def _read_history(self) -> tuple[tuple[Change, ...], list[str]]:
+        changes: list[Change] = []
+        damage: list[str] = []
+        log = read_log(self.history_file)
+        for number, line in enumerate(log.lines, 1):
+            change = parse_change(line)
+            if isinstance(change, str) or not change.whole:
+                damage.append(f"{HISTORY} line {number} is damaged and left out")
+            elif not changes or change.seq > changes[-1].seq:
+                changes.append(change)
+        return tuple(changes), damage
+
+    def _found(self, read: _Read, champion_id: str) -> tuple[Params, Before | None]:
+        """Parameters of a champion that was, and what it had replaced when it last became champion."""
+        if champion_id == BASELINE:
+            return Params(), None
+        for change in reversed(read.changes):
+            if change.id == champion_id:
+                return _params(change.params, f"champion {champion_id}"), change.previous
+            if change.previous is not None and change.previous.id == champion_id:
+                return _params(change.previous.params, f"champion {champion_id}"), _previous(read, champion_id)
+        known = [BASELINE, *dict.fromkeys(change.id for change in read.changes)]
+        raise InputError(
+            f"no champion {champion_id!r}",
+            where=self.symbol,
+            remedy=f"known ones: {', '.join(dict.fromkeys(known))}",
+        )
+
+    def _champion(self, read: _Read) -> Champion:
+        last = read.last
+        if last is None:
+            nothing = Champion(self.symbol, BASELINE, Params(), "", False, None, 0, "", "", "initial values", {})
+            return replace(nothing, note=read.note)
+        before = last.previous
+        former = None
+        if before is not None:
+            try:
+                former = Former(before.id, _params(before.params, f"the former champion {before.id}"))
+            except NightsoakError as error:  # the champion itself is sound
+                read = replace(read, note=_sentence([read.note, str(error)]))
+        return Champion(
+            symbol=self.symbol,
+            id=last.id,
+            params=_params(last.params, str(self.state_file)),
+            since_utc=last.since_utc,
+            frozen=last.frozen,
+            former=former,
+            seq=last.seq,
+            who=last.who,
+            when_utc=last.when_utc,
+            why=last.why,
+            evidence=last.evidence,
+            note=read.note,
+        )
+
+
+def _params(values: Mapping[str, Any], where: str) -> Params:
+    return Params().with_changes(values, where=where)
+
+
+def _plain(params: Mapping[str, float]) -> dict[str, int | float]:
+    return dict(params)
+
+
+def _previous(read: _Read, champion_id: str) -> Before | None:
+    """What that champion had replaced; None where the history does not say."""
+    return next((change.previous for change in reversed(read.changes) if change.id == champion_id), None)
+
+
+def _sentence(parts: list[str]) -> str:
+    return "; ".join(part for part in parts if part)
