@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from engine.market.book_scan import touch_at
 from engine.market.capture import Capture, EventBuilder, GridError, Line, bad_field, read_lines
 from engine.market.events import Columns
 from engine.market.instruments import InstrumentFlags, find_instrument
+from engine.market.tape_meta import Gap
 
 _WAITING_UPDATES = 10_000
 _MICROSECONDS_FROM = 10**14
@@ -77,7 +78,10 @@ def _venue(symbol: str, is_futures: bool) -> str:
 
 
 class BinanceBook:
-    """Takes the lines of one symbol one by one and collects its events; needs no line to come again."""
+    """Takes the lines of one symbol one by one and collects its events; needs no line to come again.
+
+    `is_new_trade`, where set, says of a trade's id whether it was not seen before (a live feed reconnects).
+    """
 
     def __init__(self, instrument: Instrument, is_futures: bool, counts: Counter[str]) -> None:
         self.builder = EventBuilder(instrument)
@@ -91,6 +95,7 @@ class BinanceBook:
         self._undated: int | None = None  # message of a snapshot without exchange time
         self._gap_ns, self._last_local_ns = 0, 0
         self._trade_event = ""
+        self.is_new_trade: Callable[[Any], bool] | None = None
         self._tickers = [array("q") for _ in range(5)]
         self._update_u, self._update_row = array("q"), array("q")
 
@@ -146,6 +151,9 @@ class BinanceBook:
         self._trade_event = self._trade_event or event
         if event != self._trade_event:  # trade and aggTrade tell the same trades twice
             self.counts[f"other {event}"] += 1
+            return
+        if self.is_new_trade is not None and not self.is_new_trade(data["a" if event == "aggTrade" else "t"]):
+            self.counts["trades_repeated"] += 1
             return
         if data.get("X") not in (None, "MARKET"):  # insurance fund and the like: not from the book
             self.counts["trades_off_book"] += 1
@@ -226,6 +234,23 @@ class BinanceBook:
             link = data["pu"] if self.is_futures else data["U"] - 1
             if link <= spare.value.get("data", spare.value)["lastUpdateId"] < data["u"]:
                 self._synchronise(spare, local_ns)
+
+    def lose(self, local_ns: int, reason: str) -> None:
+        """Messages were lost just before `local_ns`, and not by the chain: the book waits for a snapshot."""
+        self.waiting.clear()
+        self.spare = None
+        if self.last_u is None:
+            return
+        self.builder.gap(self.builder.latest_exch_ns, local_ns, reason)
+        self._gap_ns, self.last_u = self.builder.latest_exch_ns, None
+        self._last_local_ns = max(self._last_local_ns, local_ns)
+
+    def take_events(self) -> tuple[Columns, tuple[Gap, ...]]:
+        """The events and gaps since the last call. What bookTickers are compared by is forgotten with them."""
+        for column in (*self._tickers, self._update_u, self._update_row):
+            del column[:]
+        self._undated = None
+        return self.builder.take()
 
     def _time_ns(self, data: dict[str, Any]) -> int:
         return _ns(data["T"] if self.is_futures else data["E"])

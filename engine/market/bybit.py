@@ -15,7 +15,7 @@ engine's) or, where a frame has none, `ts` (the push's); T of trades. Where the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from typing import Any
 from engine.errors import CaptureError
 from engine.instrument import Instrument
 from engine.market.capture import NS_PER_MS, Capture, EventBuilder, Line, read_lines
+from engine.market.events import Columns
 from engine.market.instruments import InstrumentFlags, find_instrument
+from engine.market.tape_meta import Gap
 
 VENUES = ("bybit-linear", "bybit-inverse")
 
@@ -63,10 +65,14 @@ def _recognise(lines: Iterator[Line], files: Sequence[Path], wanted: str | None)
 
 
 class BybitBook:
-    """Takes frames one by one and collects the events of one symbol and one book depth: the first one seen."""
+    """Takes frames one by one and collects the events of one symbol and one book depth: the first one seen.
+
+    `is_new_trade`, where set, says of a trade's id whether it was not seen before (a live feed reconnects).
+    """
 
     def __init__(self, instrument: Instrument, counts: Counter[str], *, others_allowed: bool) -> None:
         self.builder = EventBuilder(instrument)
+        self.is_new_trade: Callable[[Any], bool] | None = None
         self.counts = counts
         self.others_allowed = others_allowed
         self.last_u: int | None = None  # None: waiting for a snapshot
@@ -123,6 +129,9 @@ class BybitBook:
             if trade["S"] not in ("Buy", "Sell"):
                 reason = f"trade side is {trade['S']!r}, neither Buy nor Sell"
                 raise CaptureError(reason, where=line.where, remedy="remove the line")
+            if self.is_new_trade is not None and not self.is_new_trade(trade.get("i")):
+                self.counts["trades_repeated"] += 1
+                continue
             if trade.get("BT") is True:  # a block trade: agreed outside the book
                 self.counts["trades_off_book"] += 1
                 continue
@@ -159,6 +168,18 @@ class BybitBook:
         else:
             self.builder.depth(line.where, exch_ns, local_ns, data["b"], data["a"])
             self.last_u = u
+
+    def lose(self, local_ns: int, reason: str) -> None:
+        """Messages were lost just before `local_ns`, and not by the sequence: the book waits for a snapshot."""
+        if self.last_u is None:
+            return
+        self.builder.gap(self.builder.latest_exch_ns, local_ns, reason)
+        self._gap_ns, self.last_u = self.builder.latest_exch_ns, None
+        self._last_local_ns = max(self._last_local_ns, local_ns)
+
+    def take_events(self) -> tuple[Columns, tuple[Gap, ...]]:
+        """The events and gaps since the last call."""
+        return self.builder.take()
 
     def capture(self, where: str) -> Capture:
         """Finish: remove the clock shift.

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -29,6 +29,7 @@ NS_PER_MS = 1_000_000
 LEAST_LATENCY_NS = NS_PER_MS
 _INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
 _CACHE_ENTRIES = 1 << 20
+_PLAIN_DIGITS = 28
 
 
 class Line(NamedTuple):
@@ -127,6 +128,10 @@ class GridError(ValueError):
 class Grid(dict[str, int]):
     """Decimal text to whole steps, exactly: `grid["61800.20"]` -> 618002 for step 0.1. A cache in front.
 
+    Plain digits with at most one point are read with integers: the step is `_unit` * 10^-`_places`, so that text
+    with that many places is a whole number of 10^-places. Everything else (signs, exponents, more places, errors)
+    goes through Decimal; both ways give the same answer.
+
     Raises:
         GridError: not a decimal, negative, off the grid, or beyond `limit` steps.
     """
@@ -134,10 +139,23 @@ class Grid(dict[str, int]):
     def __init__(self, name: str, step: Decimal, limit: int) -> None:
         super().__init__()
         self.name, self.step, self.limit = name, step, limit
+        self._places = max(0, -int(step.as_tuple().exponent))
+        self._unit = int(step.scaleb(self._places))
+        self._padding = "0" * self._places
 
     def __missing__(self, text: str) -> int:
         if not isinstance(text, str):
             raise GridError(f"{self.name} {text!r} is not a decimal string")
+        whole, _, fraction = text.partition(".")
+        missing = self._places - len(fraction)
+        digits = whole + fraction
+        if missing >= 0 and len(digits) < _PLAIN_DIGITS and digits.isascii() and digits.isdigit():
+            steps, rest = divmod(int(digits + self._padding[:missing]), self._unit)
+            if not rest and steps <= self.limit:
+                return self._keep(text, steps)
+        return self._keep(text, self._by_decimal(text))
+
+    def _by_decimal(self, text: str) -> int:
         try:
             steps, rest = divmod(Decimal(text), self.step)
         except InvalidOperation:
@@ -146,17 +164,30 @@ class Grid(dict[str, int]):
             raise GridError(f"{self.name} {text!r} is not a multiple of {self.step}")
         if steps > self.limit:
             raise GridError(f"{self.name} {text!r} is more than {self.limit} steps of {self.step}")
+        return int(steps)
+
+    def _keep(self, text: str, steps: int) -> int:
         if len(self) >= _CACHE_ENTRIES:
             self.clear()
-        self[text] = value = int(steps)
-        return value
+        self[text] = steps
+        return steps
+
+
+DepthWatch = Callable[[bool, list[int], list[int], list[int], list[int]], None]
+"""Called with (clear, bid prices, bid lots, ask prices, ask lots) before a depth message becomes events."""
 
 
 class EventBuilder:
-    """Collects events message by message, in order of receipt; the rows of a message share both times."""
+    """Collects events message by message, in order of receipt; the rows of a message share both times.
+
+    A message is taken whole or not at all: on an error nothing of it was added. `watch`, where set, sees every
+    depth message first and refuses it by raising CaptureError.
+    """
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
+        self.watch: DepthWatch | None = None
+        self.latest_exch_ns = 0
         self.price = Grid("price", instrument.tick, _INT32_MAX)
         self.qty = Grid("size", instrument.lot, _INT64_MAX)
         self.exch_ns, self.local_ns, self.rows = array("q"), array("q"), array("q")  # a message each
@@ -171,23 +202,30 @@ class EventBuilder:
     def depth(self, where: str, exch_ns: int, local_ns: int, bids: Any, asks: Any, *, clear: bool = False) -> None:
         """One depth message: [price, size] pairs a side; `clear` empties the book first. No rows, no message."""
         before = self.count
+        field = "bids"
+        try:
+            bid_prices, bid_lots = [self.price[level[0]] for level in bids], [self.qty[level[1]] for level in bids]
+            field = "asks"
+            ask_prices, ask_lots = [self.price[level[0]] for level in asks], [self.qty[level[1]] for level in asks]
+        except (GridError, TypeError, LookupError) as error:
+            raise bad_field(self.instrument, where, field, error) from error
+        if self.watch is not None:
+            self.watch(clear, bid_prices, bid_lots, ask_prices, ask_lots)
         if clear:
             self._event(MARKER, CLEAR, 0, 0)
-        for field, levels, flag in (("bids", bids, BUY), ("asks", asks, 0)):
-            try:
-                self._price.extend([self.price[level[0]] for level in levels])
-                self._qty.extend([self.qty[level[1]] for level in levels])
-            except (GridError, TypeError, LookupError) as error:
-                raise bad_field(self.instrument, where, field, error) from error
-            self._kind.extend(bytes([DEPTH]) * len(levels))
-            self._flags.extend(bytes([flag]) * len(levels))
+        for prices, lots, flag in ((bid_prices, bid_lots, BUY), (ask_prices, ask_lots, 0)):
+            self._price.extend(prices)
+            self._qty.extend(lots)
+            self._kind.extend(bytes([DEPTH]) * len(prices))
+            self._flags.extend(bytes([flag]) * len(prices))
         self._end(exch_ns, local_ns, before)
 
     def trade(self, where: str, exch_ns: int, local_ns: int, price: Any, qty: Any, *, buyer_aggressed: bool) -> None:
         try:
-            self._event(TRADE, BUY if buyer_aggressed else 0, self.price[price], self.qty[qty])
+            price_ticks, qty_lots = self.price[price], self.qty[qty]
         except (GridError, TypeError) as error:
             raise bad_field(self.instrument, where, "trade", error) from error
+        self._event(TRADE, BUY if buyer_aggressed else 0, price_ticks, qty_lots)
         self._end(exch_ns, local_ns, self.count - 1)
 
     def gap(self, exch_ns: int, local_ns: int, reason: str) -> None:
@@ -205,6 +243,7 @@ class EventBuilder:
         if self.count == before:
             return
         self._flags[-1] |= LAST
+        self.latest_exch_ns = max(self.latest_exch_ns, exch_ns)
         self.exch_ns.append(exch_ns)
         self.local_ns.append(local_ns)
         self.rows.append(self.count - before)
@@ -220,6 +259,17 @@ class EventBuilder:
             np.array(self._price, np.int32),
             np.array(self._qty, np.int64),
         )
+
+    def take(self) -> tuple[Columns, tuple[Gap, ...]]:
+        """The events and gaps since the last call, local times as recorded; they are forgotten here."""
+        columns = self.columns()
+        gaps = tuple(Gap(local_ts_ns=local_ns, reason=reason) for local_ns, reason in self._gaps)
+        for column in (self.exch_ns, self.local_ns, self.rows, self._price, self._qty):
+            del column[:]
+        self._kind.clear()
+        self._flags.clear()
+        self._gaps.clear()
+        return columns, gaps
 
     def capture(self, counts: Counter[str], local_clock: Literal["recorder", "venue"] = "recorder") -> Capture:
         """The finished capture, with the clock shift worked out and removed."""
