@@ -1,19 +1,18 @@
-"""Prefect for a flow that is run from the command line: quiet settings and a temporary server of our own.
+"""Prefect for a flow that is run from the command line: quiet settings, and a server.
 
-Prefect would start one by itself, but in our process group, where Ctrl-C ends it before the flow can say how it
-ended, and so that it outlives a killed flow. Ours has its own session and ends with us; and it starts while Prefect
-is being imported. Its database lies in .prefect of the checkout; making it takes Prefect some seconds, once:
+Where `nightsoak up` runs, its server is used, so that the run is in the UI; else a temporary one of our own. Prefect
+would start one by itself, but in our process group, where Ctrl-C ends it before the flow can say how it ended, and so
+that it outlives a killed flow. Ours has its own session and ends with us; and it starts while Prefect is being
+imported. Its database lies in .prefect of the checkout; making it takes Prefect some seconds, once:
 `python -m flows.environment` does that ahead of the first run.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from engine.errors import RunError
 from engine.paths import CHECKOUT
+from flows.server_record import answers, prefect_home, running_server
 
 _QUIET = {
     "DO_NOT_TRACK": "1",
@@ -39,7 +39,7 @@ def prepare(*, debug: bool = False) -> None:
 
     Errors reach the user as Nightsoak's one line, so Prefect's own account of them is left out unless `debug`.
     """
-    os.environ.setdefault("PREFECT_HOME", str(_home()))
+    os.environ.setdefault("PREFECT_HOME", str(prefect_home()))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING" if debug else "CRITICAL")
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -47,7 +47,7 @@ def prepare(*, debug: bool = False) -> None:
 
 @contextmanager
 def prefect_server() -> Iterator[Callable[[], None]]:
-    """A temporary server for the block, or the one that PREFECT_API_URL names.
+    """The server of the block: the one that PREFECT_API_URL names, that of `nightsoak up`, or a temporary one.
 
     Yields:
         a function that waits until the server answers, and raises RunError if it does not.
@@ -55,7 +55,15 @@ def prefect_server() -> Iterator[Callable[[], None]]:
     if "PREFECT_API_URL" in os.environ:
         yield lambda: None
         return
-    port = _free_port()
+    record = running_server(prefect_home())
+    if record is not None:
+        os.environ["PREFECT_API_URL"] = record.api_url
+        try:
+            yield lambda: None
+        finally:
+            del os.environ["PREFECT_API_URL"]
+        return
+    port = free_port()
     log = Path(os.environ["PREFECT_HOME"]) / "temporary-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -84,32 +92,16 @@ def prefect_server() -> Iterator[Callable[[], None]]:
 def _wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and server.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            connection.request("GET", "/api/health")
-            if connection.getresponse().status == http.HTTPStatus.OK:
-                return
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            connection.close()
+        if answers(f"http://127.0.0.1:{port}/api/health"):
+            return
+        time.sleep(0.05)
     raise RunError("Prefect's temporary server did not start", where=str(log), remedy="see its log, then run again")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _home() -> Path:
-    """.prefect of the checkout, or a temporary folder where that cannot be written."""
-    home = CHECKOUT / ".prefect"
-    try:
-        home.mkdir(exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir()) / "nightsoak-prefect"
-    return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir()) / "nightsoak-prefect"
 
 
 def main() -> int:

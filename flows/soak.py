@@ -8,19 +8,23 @@ from engine.paths import Paths
 from engine.soak import SoakSettings
 from engine.soak_plan import soak_lock
 from engine.soak_steps import Report
+from flows.job import job
 from tasks.measure_iteration import measure_iteration
 from tasks.plan_run import plan_run
+from tasks.publish_progress import publishing_progress
+from tasks.publish_report import publish_report
 from tasks.run_bot import reach_edge, running_bot
 from tasks.tune_parameters import tune_parameters
 from tasks.write_report import partial_report_if_stopped, write_report
 
 
 @flow(name="soak", persist_result=False)
-def soak(settings: SoakSettings) -> Report:
+@job
+def soak(settings: SoakSettings) -> tuple[Report, str]:
     """Run a bot over a market, tune it between iterations, judge it, and report."""
     with soak_lock(Paths.from_environment()) as lock:
         plan = plan_run(settings, lock)
-        with partial_report_if_stopped(plan), running_bot(plan) as bot:
+        with publishing_progress(plan), partial_report_if_stopped(plan), running_bot(plan) as bot:
             first, *others = range(plan.schedule.iterations)
             reach_edge(bot, first)
             for iteration in others:
@@ -29,4 +33,5 @@ def soak(settings: SoakSettings) -> Report:
                     tune_parameters(plan, measured)
                 bot.go_on(iteration)
                 reach_edge(bot, iteration)
-        return write_report(plan)
+        report = write_report(plan)
+    return report, publish_report(report.folder)

@@ -27,5 +27,18 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+@contextmanager
+def also_listening(listener: Listener) -> Iterator[None]:
+    """As `listening`, beside whoever listens already."""
+    others = _listener.get()
+
+    def both(message: Message) -> None:
+        others(message)
+        listener(message)
+
+    with listening(both):
+        yield
+
+
 def tell(message: Message) -> None:
     _listener.get()(message)

@@ -1,0 +1,55 @@
+"""`python -m flows.child PARENT_PID deploy | worker`: a part of `nightsoak up` that ends with its parent.
+
+`deploy` makes pool, automations and deployments and is done; `worker` runs the worker. Prefect is imported while the
+server is still starting; the command begins when it answers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from engine.bot.follow import follow_parent
+from flows.server_record import answers
+
+_WAIT_S = 60.0
+
+
+def main() -> int:
+    parent_pid, *words = sys.argv[1:]
+    if not follow_parent(int(parent_pid)):
+        return 3
+    # A shell's `&` leaves SIGINT ignored, and a worker that ignores it cannot be ended by SIGTERM either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from prefect.cli import app
+
+    from flows.job import WORKER_PID
+    from flows.pool import POOL, make_automations, make_pool
+
+    api_url = os.environ["PREFECT_API_URL"]
+    if words == ["deploy"]:
+        _wait_for(f"{api_url}/health")
+        make_pool()
+        make_automations()
+        words = ["--no-prompt", "deploy", "--all"]
+    elif words == ["worker"]:
+        os.environ[WORKER_PID] = str(os.getpid())
+        _wait_for(f"{api_url}/work_pools/{POOL}")
+        words = ["worker", "start", "--pool", POOL, "--name", "nightsoak"]
+    sys.argv = ["prefect", *words]
+    app()
+    return 0
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while not answers(url):
+        if time.monotonic() > deadline:
+            sys.exit(3)
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
