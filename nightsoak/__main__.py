@@ -11,6 +11,7 @@ from typing import NoReturn
 
 GROUPS = (
     "nightsoak.soak",
+    "nightsoak.baseline",
     "nightsoak.tape",
     "nightsoak.replay",
     "nightsoak.warehouse",

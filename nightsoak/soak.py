@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nightsoak.arguments import count, positive, whole_number
 from nightsoak.console import say
+from nightsoak.running import run_flow
 
 if TYPE_CHECKING:
     from engine.soak import SoakSettings
@@ -63,7 +64,7 @@ def _soak(args: argparse.Namespace) -> int:
     check_inputs(settings, paths)
     with soak_lock(paths):
         pass
-    report = _run(settings, debug=args.debug)
+    report = run_flow(lambda: _flow(settings), debug=args.debug)
     _export(report, args.export_json, args.export_md)
     print_verdict(report.folder)
     return 1 if args.gate and report.verdict not in _PASSES else 0
@@ -81,52 +82,10 @@ def _settings(args: argparse.Namespace) -> SoakSettings:
     return parse_config(json.dumps(given), SoakSettings, where="soak")
 
 
-def _run(settings: SoakSettings, *, debug: bool) -> Report:
-    """The flow, with progress on a terminal; its own errors come out as they went in."""
-    from engine.errors import RunError
-    from flows.environment import prefect_server, prepare
-    from nightsoak.progress import showing_progress
+def _flow(settings: SoakSettings) -> Callable[[], Report]:
+    from flows.soak import soak
 
-    prepare(debug=debug)
-    # Prefect hands a SIGTERM on to whoever had it before: by default that would be the end, before any clean-up.
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with prefect_server() as wait_for_server, showing_progress() as listener:
-            from flows.soak import soak
-            from tasks.listening import listening
-
-            wait_for_server()
-            with listening(listener):
-                return soak(settings)
-    except BaseException as error:
-        ours = _ours(error)
-        if ours is not None:
-            raise ours from error
-        if debug or not isinstance(error, Exception):
-            raise
-        raise RunError(
-            f"Prefect could not run the flow: {type(error).__name__}: {error}",
-            where="soak",
-            remedy="run nightsoak doctor; --debug shows the traceback",
-        ) from error
-
-
-def _ours(error: BaseException) -> BaseException | None:
-    """Our own error behind one of Prefect's; behind both, a Ctrl-C that nothing else explains."""
-    from engine.errors import NightsoakError
-
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    for kind in (NightsoakError, KeyboardInterrupt):
-        for seen in chain:
-            if isinstance(seen, kind):
-                return seen
-    return None
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    return lambda: soak(settings)
 
 
 def _export(report: Report, json_file: Path | None, markdown_file: Path | None) -> None:

@@ -1,0 +1,305 @@
+"""A ladder's settings and plan: which symbols on which markets, which presets, under which id.
+
+Every rung is a soak of its own: `SoakSettings` made here go through engine.soak_plan like those of `nightsoak soak`,
+with one window an iteration and the preset's parameters as the starting set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from engine.baseline.presets import FILE, Preset, Presets, load_presets, min_lot_of
+from engine.config import ConfigModel
+from engine.errors import InputError
+from engine.files import sha256_file, write_json
+from engine.instrument import Instrument
+from engine.market.instruments import read_instruments
+from engine.market.simulator import SimulatorSettings, generate_tape, read_settings
+from engine.market.tape import Tape
+from engine.params import Params
+from engine.paths import Paths
+from engine.profile import Profile, default_profile_name, load_profile, profile_path
+from engine.soak import RunPlan, SoakSettings, make_run_id
+from engine.soak_plan import MARKET, check_inputs, make_plan
+from engine.soak_state import RunState
+
+DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT")
+_SECONDS_PER_HOUR = 3600
+_GENERATED_VENUE = "sim"
+Progress = Callable[[float], None]
+
+
+class BaselineSettings(ConfigModel):
+    """What a ladder is asked to do; the parameters of the flow and of its deployment.
+
+    exchange        whose instruments are meant, and whose feed where there is neither mock nor tape
+    symbols         empty: those of the tapes, else BTCUSDT and ETHUSDT
+    profile         as in a soak
+    iterations      number of windows
+    mock            replay one generated market per symbol
+    tapes           one tape per symbol
+    market          generated market of --mock; empty: the profile's in config/presets.json
+    seed            seed of the generated markets; null: the market's own
+    """
+
+    exchange: Literal["bybit", "binance"] = "bybit"
+    symbols: tuple[str, ...] = ()
+    profile: str = ""
+    iterations: Annotated[int, Field(ge=1, le=1000)] = 6
+    window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    mock: bool = False
+    tapes: tuple[str, ...] = ()
+    market: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]*$")] = ""
+    seed: Annotated[int | None, Field(ge=0)] = None
+
+    def command(self, profile: str) -> list[str]:
+        """The words after `nightsoak` that ask for the same ladder."""
+        words = ["baseline", "--exchange", self.exchange]
+        words += ["--symbols", *self.symbols] if self.symbols else []
+        words += ["--profile", profile, "--iterations", str(self.iterations)]
+        words += ["--window-seconds", str(self.window_seconds)] if self.window_seconds != 60 else []
+        words += ["--mock"] if self.mock else []
+        words += ["--market", self.market] if self.market else []
+        words += ["--seed", str(self.seed)] if self.seed is not None else []
+        words += ["--tape", *self.tapes] if self.tapes else []
+        return words
+
+
+@dataclass(frozen=True)
+class Market:
+    """A symbol and the tape it is replayed from; `shown` names the tape without a path of this machine."""
+
+    symbol: str
+    tape: Path
+    shown: str
+    venue: str
+    generated: bool
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All that the attempts need; `notes` are sentences for the reader, `inputs` {name: sha256}."""
+
+    id: str
+    settings: BaselineSettings
+    profile: str
+    presets: Presets
+    markets: tuple[Market, ...]
+    notes: tuple[str, ...]
+    inputs: Mapping[str, str]
+    started_utc: str
+    paths: Paths
+
+
+def check_baseline(settings: BaselineSettings, paths: Paths) -> None:
+    """Refuse what can be refused before anything runs; nothing is written.
+
+    Raises:
+        InputError: no market to run on, a profile, symbol, tape or configuration; names it and the remedy.
+        StorageError: the datasets or reports folder cannot be written.
+    """
+    load_presets(paths.config)
+    load_profile(paths.config, settings.profile or default_profile_name())
+    if settings.mock and settings.tapes:
+        raise InputError("both were given", where="--mock, --tape", remedy="give one of them")
+    if settings.mock:
+        for symbol in _symbols(settings, ()):
+            mock_market(settings, paths, symbol)
+        return
+    if not settings.tapes:
+        raise InputError(
+            "this version replays tapes and has no live feed",
+            where=f"--exchange {settings.exchange}",
+            remedy="add --mock for a generated market, or give a tape with --tape DIR",
+        )
+    for market in _tape_markets(settings):
+        check_inputs(soak_settings(settings, market), paths)
+
+
+def make_ladder(settings: BaselineSettings, paths: Paths, *, progress: Progress | None = None) -> Ladder:
+    """The ladder's markets (generated on first use) and id; the caller holds the soak lock.
+
+    Args:
+        progress: called with the share of the generated tapes that is done, 0..1.
+
+    Raises:
+        InputError, StorageError: as `check_baseline`.
+    """
+    check_baseline(settings, paths)
+    profile = settings.profile or default_profile_name()
+    markets = _mock_markets(settings, paths, progress) if settings.mock else _tape_markets(settings)
+    inputs = {f"config/{FILE}": sha256_file(paths.config / FILE)}
+    inputs["config/profile"] = sha256_file(profile_path(paths.config, profile))
+    inputs |= {f"tape/{market.symbol}": Tape.open(market.tape).meta.digest for market in markets}
+    now = datetime.now(UTC)
+    asked = {"inputs": inputs, "settings": settings.model_dump(mode="json"), "profile": profile}
+    stamp = now
+    while (paths.reports / stamp.date().isoformat() / (name := _ladder_id(stamp, asked))).exists():
+        stamp += timedelta(seconds=1)
+    return Ladder(
+        id=name,
+        settings=settings,
+        profile=profile,
+        presets=load_presets(paths.config),
+        markets=markets,
+        notes=tuple(_notes(settings, markets)),
+        inputs=inputs,
+        started_utc=now.isoformat(timespec="milliseconds"),
+        paths=paths,
+    )
+
+
+def soak_settings(settings: BaselineSettings, market: Market) -> SoakSettings:
+    """The soak of one symbol: as many iterations of one window as were asked for."""
+    return SoakSettings(
+        tape=str(market.tape),
+        symbols=(market.symbol,),
+        profile=settings.profile,
+        hours=settings.iterations * settings.window_seconds / _SECONDS_PER_HOUR,
+        iterations=settings.iterations,
+        window_seconds=settings.window_seconds,
+    )
+
+
+def preset_params(preset: Preset, market: Market, profile: Profile) -> tuple[Params, tuple[str, ...]]:
+    """The table's initial values with the preset's put over them, and what the reader must know of the conversion."""
+    tape = Tape.open(market.tape)
+    instrument, mid2 = tape.meta.instrument(), tape.reference_mid2()
+    multiple, note = min_lot_of(preset.min_lot_base, instrument, instrument.mid(mid2))
+    params = Params().with_changes({"touch_dwell_ms": preset.touch_dwell_ms, "min_lot": multiple})
+    notes = [note] if note else []
+    order_lots = profile.kernel_config(instrument, mid2).order_lots
+    if order_lots < multiple * instrument.min_qty_lots:
+        notes.append(
+            f"{market.symbol}: the profile's order of {profile.order_notional_quote:g} {instrument.quote_currency} is "
+            f"{instrument.qty(order_lots)}, less than the smallest quote of "
+            f"{instrument.qty(multiple * instrument.min_qty_lots)}: nothing can be sent."
+        )
+    return params, tuple(notes)
+
+
+def plan_attempt(ladder: Ladder, preset: Preset, market: Market) -> tuple[RunPlan, tuple[str, ...]]:
+    """The plan of the run of `preset` on `market`, and the notes on its parameters.
+
+    Its settings name the tape and the preset's overrides file relative to the installation's home, so that they can
+    stand in a report.
+    """
+    params, notes = preset_params(preset, market, load_profile(ladder.paths.config, ladder.profile))
+    digest = hashlib.sha256(repr(sorted(params.items())).encode()).hexdigest()[:8]
+    file = ladder.paths.datasets / "baseline" / f"{market.symbol}-{preset.name}-{digest}.json"
+    write_json(file, dict(params))
+    asked = soak_settings(ladder.settings, market).model_copy(update={"overrides": str(file)})
+    plan = make_plan(asked, ladder.paths)
+    shown = {"tape": market.shown, "overrides": f"datasets/baseline/{file.name}"}
+    plan = replace(
+        plan,
+        settings=asked.model_copy(update=shown),
+        params_source=f"baseline preset {preset.name}",
+        tape_facts=plan.tape_facts | {"name": market.shown},
+    )
+    write_json(plan.file, plan.to_json())
+    RunState.begin(plan)
+    return plan, notes
+
+
+def mock_market(settings: BaselineSettings, paths: Paths, symbol: str) -> SimulatorSettings:
+    """The generated market of `symbol`: the grid of the exchange's instrument, prices made up.
+
+    The seed is the asked one with the symbol mixed in, so that the symbols of a ladder do not move alike.
+
+    Raises:
+        InputError: the exchange's instruments do not have the symbol.
+    """
+    profile = settings.profile or default_profile_name()
+    name = settings.market or load_presets(paths.config).mock_markets.get(profile, MARKET)
+    market = read_settings(paths.config, name)
+    if symbol != market.symbol:
+        grid = _instrument(settings.exchange, symbol, paths)
+        names = ("symbol", "tick", "lot", "contract", "contract_size", "quote_currency", "pnl_currency", "min_qty_lots")
+        market = market.model_copy(update={field: getattr(grid, field) for field in names})
+    seed = market.seed if settings.seed is None else settings.seed
+    seed = zlib.crc32(f"{seed}/{symbol}".encode())
+    return market.with_run(seed=seed, duration_s=settings.iterations * settings.window_seconds)
+
+
+def _mock_markets(settings: BaselineSettings, paths: Paths, progress: Progress | None) -> tuple[Market, ...]:
+    symbols, markets = _symbols(settings, ()), []
+    for done, symbol in enumerate(symbols):
+        market = mock_market(settings, paths, symbol)
+        digest = hashlib.sha256(market.model_dump_json(exclude={"comment", "expected_sha256"}).encode()).hexdigest()
+        name = f"generated-{market.market}-{symbol}-{market.duration_s}s-{digest[:8]}"
+        folder = paths.tapes / name
+        if not folder.exists():
+            generate_tape(folder, market, progress=_share(progress, done, len(symbols)))
+        markets.append(Market(symbol, folder.resolve(), f"datasets/tapes/{name}", market.venue, True))
+    return tuple(markets)
+
+
+def _share(progress: Progress | None, done: int, of: int) -> Progress | None:
+    return None if progress is None else lambda share: progress((done + share) / of)
+
+
+def _tape_markets(settings: BaselineSettings) -> tuple[Market, ...]:
+    """One market per tape, in the order of the symbols."""
+    found: dict[str, Market] = {}
+    for folder in settings.tapes:
+        meta = Tape.open(Path(folder)).meta
+        if meta.symbol in found:
+            raise InputError(f"a second tape of {meta.symbol}", where=folder, remedy="give one tape per symbol")
+        generated = meta.generated is not None
+        if not generated and not meta.venue.startswith(settings.exchange):
+            raise InputError(
+                f"the tape is of {meta.venue}, not of {settings.exchange}",
+                where=folder,
+                remedy=f"ask for --exchange {meta.venue.split('-')[0]}, or give another tape",
+            )
+        found[meta.symbol] = Market(meta.symbol, Path(folder).resolve(), folder, meta.venue, generated)
+    symbols = _symbols(settings, tuple(found))
+    if odd := sorted(set(symbols) ^ set(found)):
+        what = f"{odd[0]} has no tape" if odd[0] in symbols else f"the tape of {odd[0]} was not asked for"
+        raise InputError(what, where="--tape", remedy="give one tape for each of the symbols")
+    return tuple(found[symbol] for symbol in symbols)
+
+
+def _symbols(settings: BaselineSettings, default: tuple[str, ...]) -> tuple[str, ...]:
+    symbols = settings.symbols or default or DEFAULT_SYMBOLS
+    for symbol in symbols:
+        if symbols.count(symbol) > 1:
+            raise InputError(f"{symbol} stands twice", where="--symbols", remedy="name each symbol once")
+    return symbols
+
+
+def _instrument(exchange: str, symbol: str, paths: Paths) -> Instrument:
+    known = [one for one in read_instruments(paths.config / "instruments.json") if one.venue.startswith(exchange)]
+    for one in known:
+        if one.symbol == symbol:
+            return one
+    names = ", ".join(dict.fromkeys(one.symbol for one in known)) or "none"
+    raise InputError(
+        f"{exchange} has no {symbol} here",
+        where="--symbols",
+        remedy=f"add it to config/instruments.json; known ones: {names}",
+    )
+
+
+def _notes(settings: BaselineSettings, markets: tuple[Market, ...]) -> list[str]:
+    notes = []
+    generated = [market.symbol for market in markets if market.generated]
+    if generated:
+        notes.append(
+            f"The market of {', '.join(generated)} is generated, prices and all: the ladder shows that the machinery "
+            f"works and says nothing about {settings.exchange}."
+        )
+    return notes
+
+
+def _ladder_id(stamp: datetime, asked: dict[str, Any]) -> str:
+    return make_run_id(stamp.strftime("%Y%m%dT%H%M%S"), "baseline", asked)

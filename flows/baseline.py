@@ -1,0 +1,27 @@
+"""The baseline ladder: presets in order, over real runs, until one meets every threshold."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from engine.baseline.ladder import BaselineSettings
+from engine.paths import Paths
+from engine.soak_plan import soak_lock
+from tasks.baseline_attempt import run_attempt
+from tasks.baseline_judge import judge_attempt
+from tasks.baseline_plan import plan_baseline
+from tasks.baseline_report import BaselineReport, write_baseline
+
+
+@flow(name="baseline", persist_result=False)
+def baseline(settings: BaselineSettings) -> BaselineReport:
+    """Run each preset on every symbol, judge it, stop at the first GO, and report."""
+    with soak_lock(Paths.from_environment()) as lock:
+        ladder = plan_baseline(settings, lock)
+        attempts = []
+        for preset in ladder.presets.presets:
+            runs = [run_attempt(ladder, preset, market) for market in ladder.markets]
+            attempts.append(judge_attempt(ladder, preset, runs))
+            if attempts[-1].go:
+                break
+        return write_baseline(ladder, attempts)
