@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -118,6 +119,29 @@ def cut_span(start_ns: int, end_ns: int, iterations: int, window_seconds: int, *
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A lane beside lane 0 on the same market, with parameters of its own that nobody changes during the run.
+
+    kind      "challenger": waits for its confirmation; "former": the champion before this one
+    earlier   paired windows of earlier runs, in order of time: champion's PnL and notional, companion's PnL and
+              notional, in quote currency; None where unknown
+    """
+
+    id: str
+    kind: str
+    params: Params
+    earlier: tuple[tuple[float | None, float | None, float | None, float | None], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "kind": self.kind, "params": dict(self.params), "earlier": [*map(list, self.earlier)]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Companion:
+        earlier = tuple((row[0], row[1], row[2], row[3]) for row in value["earlier"])
+        return cls(value["id"], value["kind"], Params().with_changes(value["params"]), earlier)
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """All that a run needs to know; written to <run folder>/plan.json, read by the bot.
 
@@ -140,12 +164,23 @@ class RunPlan:
     inputs: dict[str, str]
     notes: tuple[str, ...]
     paths: Paths
+    companions: tuple[Companion, ...] = ()
 
     @property
     def lanes(self) -> list[dict[str, Any]]:
-        """Lane 0 is tuned; beside it, in an auto-tuned run, its starting parameters frozen."""
+        """Lane 0 is tuned; beside it, in an auto-tuned run, its starting parameters frozen; then the companions."""
         roles = ("champion", "control") if self.settings.auto_tune else ("champion",)
-        return [{"lane": lane, "role": role, "params": dict(self.params)} for lane, role in enumerate(roles)]
+        rows = [(role, "", self.params) for role in roles]
+        rows += [("challenger", one.id, one.params) for one in self.companions]
+        return [
+            {"lane": lane, "role": role, "params": dict(params)} | ({"id": name} if name else {})
+            for lane, (role, name, params) in enumerate(rows)
+        ]
+
+    @property
+    def frozen_lane(self) -> int:
+        """The lane that keeps the starting parameters throughout: the one that companions are compared with."""
+        return 1 if self.settings.auto_tune else 0
 
     @property
     def folder(self) -> Path:
@@ -181,6 +216,7 @@ class RunPlan:
             "inputs": self.inputs,
             "notes": list(self.notes),
             "paths": {name: str(path) for name, path in vars(self.paths).items()},
+            "companions": [one.to_json() for one in self.companions],
         }
 
     @classmethod
@@ -201,6 +237,7 @@ class RunPlan:
                     "params": Params().with_changes(value["params"]),
                     "notes": tuple(value["notes"]),
                     "paths": Paths(**{name: Path(folder) for name, folder in value["paths"].items()}),
+                    "companions": tuple(Companion.from_json(one) for one in value["companions"]),
                 }
             )
         except OSError as error:
