@@ -43,10 +43,14 @@ METRICS: dict[str, Metric] = {
         Metric("risk_ratio", "ratio", -1, "time-weighted |position| / position cap", "risk_ratio.sql"),
         Metric("block_ratios", "ratio by reason", -1, "blocked intents of a reason / all intents to change a quote", "block_ratios.sql"),
         Metric("net_pnl_quote", "PnL currency", +1, "cash + I_T v(m_T) - I_0 v(m_0) + sum F + funding", "pnl.sql"),
+        Metric("realised_pnl_quote", "PnL currency", +1, "sum x (v_close - v_open) over the lots closed, first in first out, + sum F + funding", "realised_pnl_quote.sql", "with unrealised_pnl_quote it is net_pnl_quote"),
+        Metric("unrealised_pnl_quote", "PnL currency", +1, "change of I v(m) - what the open lots cost, first in first out", "unrealised_pnl_quote.sql", "a position at the run's start cost the mid there"),
         Metric("max_drawdown_quote", "PnL currency", -1, "largest fall of cumulated PnL, marked at fills and window edges, from its high", "pnl.sql"),
         Metric("fills", "count", 0, "number of fills", "volume.sql"),
         Metric("notional_quote", "PnL currency", 0, "V = sum q |v(p)|", "volume.sql"),
         Metric("coverage_pct", "%", +1, "seconds with a valid book / seconds of the slice * 100", "coverage_pct.sql"),
     )
 }  # fmt: skip
+MARKOUT_HORIZONS_S = (1, 5, 10, 60)
+"""Seconds after a fill at which the mid is looked at again; adverse_bps is the 5 s one."""
 COMPONENTS = ("gross_bps", "fees_eff_bps", "slippage_bps", "inventory_bps")

@@ -33,6 +33,13 @@ add up to
 exactly, because each v is rounded once and the rest is sums of integers. Every bps component is a contribution:
 + helps net. Ratios are a sum over a sum, divided once; what has no data is null with a reason, never 0.
 
+The same number by first in first out: x lots (+ of a long) opened at v_o and closed at v_c realise x (v_c - v_o), and
+the position at the run's start was opened at the mid there. Then, exactly,
+
+    realised   = sum x (v_c - v_o) over what was closed + sum F + funding
+    unrealised = change over the slice of I v(m) - what the open lots cost
+    net        = realised + unrealised
+
 ## The KPIs
 
 Better: whether more or less of it is better. SQL: the file under `engine/warehouse/sql/kpi/` that computes it.

@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from engine.errors import JournalError
@@ -26,7 +27,7 @@ SQL = Path(__file__).parent / "sql"
 LAYERS = {"core": "core", "attribution": "attr", "kpi": "kpi", "checks": "check"}
 HEADER = ("Title", "Unit", "Formula", "Grain", "Inputs", "NULL")
 _FIELD = re.compile(r"-- (?P<name>[A-Za-z]+): (?P<text>.*)")
-_GIVEN = ("raw_record", "core_run", "core_lane", "core_window", "core_slice")
+_GIVEN = ("raw_record", "core_run", "core_lane", "core_window", "core_slice", "core_limit", "core_horizon")
 _LOT_TOLERANCE = Decimal("1e-6")
 
 
@@ -157,6 +158,37 @@ def _start(wh: Warehouse, run: Run) -> None:
     )
 
 
+def _fifo_match(wh: Warehouse, run: Run) -> None:
+    """core_fifo_match: which fill closed which, lane by lane; opened_seq is null for the position at the start."""
+    from engine.warehouse.fifo import MOST_LOTS, START, match_lots  # the compiler, once it is needed
+
+    start_lots = _lots(run, run.position_start)
+    columns: dict[str, list[Any]] = {name: [] for name in ("lane", "opened_seq", "closed_seq", "lots")}
+    for lane, _ in run.lanes:
+        [(traded,)] = wh.execute("SELECT coalesce(sum(lots), 0) FROM core_fill_value WHERE lane = ?", [lane])
+        if traded + abs(start_lots) > MOST_LOTS:
+            raise JournalError(
+                f"lane {lane} traded {traded} lots", where=f"run {run.run_id}", remedy="mend `lot` in its instrument"
+            )
+        fills = wh.columns(
+            "SELECT seq, signed_lots::BIGINT AS lots FROM core_fill_value WHERE lane = ? "
+            "ORDER BY window_id, ts_ns, seq",
+            [lane],
+        )
+        seq = fills.column("seq").to_numpy()
+        matches = match_lots(fills.column("lots").to_numpy(), start_lots)
+        opened, closed = matches[:, 0], matches[:, 1]
+        columns["lane"].append(pa.array(np.full(len(matches), lane), pa.int64()))
+        columns["opened_seq"].append(pa.array(seq[opened], pa.int64(), mask=opened == START))
+        columns["closed_seq"].append(pa.array(seq[closed], pa.int64()))
+        columns["lots"].append(pa.array(matches[:, 2], pa.int64()))
+    with wh.incoming(pa.table({name: pa.chunked_array(parts, pa.int64()) for name, parts in columns.items()})):
+        wh.execute(
+            "CREATE OR REPLACE TEMP TABLE core_fifo_match AS "
+            "SELECT lane, opened_seq, closed_seq, lots::HUGEINT AS lots FROM incoming"
+        )
+
+
 def _lots(run: Run, qty: Decimal) -> int:
     exact = qty / run.instrument.lot
     lots = round(exact)
@@ -175,6 +207,7 @@ _COMPUTED: dict[str, _Step] = {
     "core_money": (("core_fill", "core_funding"), _money),
     "core_lot": (("core_fill",), _lot),
     "core_start": ((), _start),
+    "core_fifo_match": (("core_fill_value",), _fifo_match),
 }
 """Tables that are computed in Python, with exact decimals, and what each needs."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from engine.metrics import COMPONENTS, METRICS
 from engine.warehouse.build import Built, build, queries
 from engine.warehouse.db import Warehouse
+from engine.warehouse.markouts import markouts
 from engine.warehouse.quality import require_sound
 from engine.warehouse.scope import Slice
 from engine.warehouse.targets import load_targets
@@ -47,6 +48,7 @@ def edge_report(wh: Warehouse, run_id: str, *, targets: Mapping[str, float] | No
         "windows": [values[s.slice_id] | {"window": s.first_window} | span(s) for s in windows.get(0, [])],
         "iterations": [values[s.slice_id] | span(s) for s in of["iteration"]],
         "symbols": {run.symbol: values[of["symbol"][0].slice_id]},
+        "markouts": markouts(wh, run_id),
         "lanes": [
             values[s.slice_id]
             | {

@@ -18,11 +18,19 @@ import pyarrow as pa
 
 from engine.errors import JournalError
 from engine.instrument import Instrument
+from engine.metrics import MARKOUT_HORIZONS_S
 from engine.warehouse.db import Warehouse
 from engine.warehouse.fields import DECIMAL_TYPE
 from engine.warehouse.parse import instrument_from
 
 DEFAULT_WINDOW_SECONDS = 300
+LIMITS = {
+    "mid_age_ns": 2 * 10**9,  # a fill's and a quote's mid are at most so old
+    "markout_late_ns": 2 * 10**9,  # the mid after a fill's horizon comes at most so late
+    "edge_age_ns": 60 * 10**9,  # the mid that values a position at an edge is at most so old
+    "stale_share_pct": 1,  # of the notional may have older mids before components are null
+}
+"""core_limit: when a mid is too far from what it is to value."""
 MOST_WINDOWS = 100_000
 _EVER = -(1 << 63)
 
@@ -199,7 +207,7 @@ def slices(run: Run, windows: Sequence[Window]) -> list[Slice]:
 
 
 def create_scope(wh: Warehouse, run: Run, windows: Sequence[Window]) -> list[Slice]:
-    """Make core_run, core_lane, core_window and core_slice for this session; returns the slices."""
+    """Make core_run, core_lane, core_window, core_slice, core_limit and core_horizon; returns the slices."""
     whole = slices(run, windows)
     _create(
         wh,
@@ -237,6 +245,8 @@ def create_scope(wh: Warehouse, run: Run, windows: Sequence[Window]) -> list[Sli
         values = [getattr(s, name) for s in whole]
         columns[name] = values if name == "grain" else _integers(values)
     _create(wh, "core_slice", columns)
+    _create(wh, "core_limit", {name: [limit] for name, limit in LIMITS.items()})
+    _create(wh, "core_horizon", {"horizon_s": _integers(MARKOUT_HORIZONS_S)})
     return whole
 
 

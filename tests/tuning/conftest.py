@@ -32,6 +32,8 @@ CALM = {
     "order_ack_p95_ms": 11.0,
     "risk_ratio": 0.2,
     "net_pnl_quote": 32.0,
+    "realised_pnl_quote": 30.0,
+    "unrealised_pnl_quote": 2.0,
     "max_drawdown_quote": 4.0,
     "fills": 250,
     "notional_quote": 100_000.0,

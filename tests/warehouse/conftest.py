@@ -188,7 +188,7 @@ class RandomRun:
         }
 
 
-def value_units(instrument: dict[str, str], price: Decimal) -> int:
+def value_units(instrument: dict[str, str], price: Decimal | Fraction) -> int:
     """The value function of docs/metrics_contract.md, written again."""
     lot_size = Fraction(instrument["contract_size"]) * Fraction(instrument["lot"]) * UNITS
     return (
@@ -278,6 +278,11 @@ def new_journal() -> type[Journal]:
 @pytest.fixture
 def random_run() -> Callable[..., RandomRun]:
     return make_random_run
+
+
+@pytest.fixture
+def lot_value() -> Callable[[dict[str, str], Decimal], int]:
+    return value_units
 
 
 @pytest.fixture

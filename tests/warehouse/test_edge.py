@@ -33,7 +33,7 @@ def test_a_journal_of_version_1_gives_the_report_it_always_gave(open_warehouse):
 def test_shape_is_that_of_the_design_page(open_warehouse):
     report = golden_report(open_warehouse)
     assert list(report) == [
-        "run_id", "symbol", "pnl_currency", "totals", "windows", "iterations", "symbols", "lanes",
+        "run_id", "symbol", "pnl_currency", "totals", "windows", "iterations", "symbols", "markouts", "lanes",
     ]  # fmt: skip
     assert set(report["totals"]) == SLICE
     assert list(report["symbols"]) == [report["symbol"]]

@@ -1,6 +1,6 @@
 -- Title: every fill has the mids it is judged by
 -- Unit: -
--- Formula: fills whose mid at the fill or at the quote had to be taken from more than 2 s before
+-- Formula: fills whose mid at the fill or at the quote had to be taken from farther than core_limit.mid_age_ns
 -- Grain: fill that offends
 -- Inputs: core_fill_mid, core_fill
 -- Severity: warn

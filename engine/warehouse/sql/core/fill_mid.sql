@@ -1,20 +1,21 @@
 -- Title: the mids of each fill, joined from marks where the journal has none
 -- Unit: price in quote currency
--- Formula: fill_mid = its own, else the last mark at most 2 s before the fill, else the last known mid of any age,
---   else the first known one; quote_mid = its own, else the last mark at most 2 s before the quote was last sent or
---   amended, else fill_mid. `stale` marks a fill with a mid from beyond 2 s
+-- Formula: fill_mid = its own, else the last mark before the fill if near enough (core_limit.mid_age_ns), else the last
+--   known mid of any age, else the first known one; quote_mid = its own, else the last mark as near before the quote
+--   was last sent or amended, else fill_mid. `stale` marks a fill with a mid from farther
 -- Grain: seq
--- Inputs: core_fill, core_known_mid
+-- Inputs: core_fill, core_known_mid, core_limit
 -- NULL: both mids where the run has no mid at all
 WITH joined AS (
     SELECT
         f.*,
         m.mid AS mark_mid,
-        f.ts_ns - m.ts_ns <= 2000000000 AS mark_fresh,
+        f.ts_ns - m.ts_ns <= g.mid_age_ns AS mark_fresh,
         q.mid AS quote_mark_mid,
-        f.quote_ts_ns - q.ts_ns <= 2000000000 AS quote_mark_fresh,
+        f.quote_ts_ns - q.ts_ns <= g.mid_age_ns AS quote_mark_fresh,
         (SELECT arg_min(mid, ts_ns) FROM core_known_mid) AS first_mid
     FROM (SELECT *, ts_ns - CAST(order_age_ms * 1e6 AS BIGINT) AS quote_ts_ns FROM core_fill) AS f
+    CROSS JOIN core_limit AS g
     ASOF LEFT JOIN core_known_mid AS m ON f.ts_ns >= m.ts_ns
     ASOF LEFT JOIN core_known_mid AS q ON f.quote_ts_ns >= q.ts_ns
 )

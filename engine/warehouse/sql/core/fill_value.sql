@@ -29,6 +29,6 @@ JOIN core_lot AS l ON l.qty = f.qty
 JOIN core_value AS p ON p.price = f.price
 LEFT JOIN core_value AS q ON q.price = mids.quote_mid
 LEFT JOIN core_value AS m ON m.price = mids.fill_mid
-LEFT JOIN core_markout AS after ON after.seq = f.seq
+LEFT JOIN core_markout AS after ON after.seq = f.seq AND after.horizon_s = 5
 LEFT JOIN core_value AS k ON k.price = after.mid
 LEFT JOIN core_money AS c ON c.amount = f.fee

@@ -2,7 +2,7 @@
 -- Unit: PnL currency
 -- Formula: the cash ledger; the largest fall of the PnL cumulated over the slice's points, from its high so far
 -- Grain: slice
--- Inputs: attr_slice, core_segment, core_slice_window
+-- Inputs: attr_slice, core_segment, core_slice_window, core_limit
 -- NULL: as net_bps, but 0 without fills and without position
 WITH stepped AS (
     SELECT
@@ -43,9 +43,10 @@ SELECT
     CASE
         WHEN p.units IS NOT NULL THEN NULL
         WHEN s.held_lot_ns IS NULL THEN 'the run has no time span'
-        WHEN NOT s.edges_known THEN 'a position at the edge of the slice, and no mid within 60 s before it'
+        WHEN NOT s.edges_known THEN 'a position at the edge of the slice, and no mid within ' || g.edge_age_ns // 1000000000 || ' s before it'
         WHEN s.fills_without_fee > 0 THEN 'fee unknown for ' || s.fills_without_fee || ' of ' || s.fills || ' fills'
         ELSE 'no mid to value the position with'
     END AS null_reason
 FROM part AS p
 JOIN attr_slice AS s ON s.slice_id = p.slice_id
+CROSS JOIN core_limit AS g
