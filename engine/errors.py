@@ -4,7 +4,7 @@ NightsoakError
   InputError          exit 2   bad input or usage; nothing was changed
     TapeError, CaptureError, ConfigError, OverridesError, JournalError
   RunError            exit 3   could not run or finish
-    LockHeldError, StorageError, BotError
+    LockHeldError, StorageError, BotError, FeedError
   InterruptedRun      exit 130 stopped by the user; partial results are marked as such
   VerificationError   exit 1   done again, and it differs
 """
@@ -70,6 +70,10 @@ class StorageError(RunError):
 
 class BotError(RunError):
     """The bot process ended when it should not have."""
+
+
+class FeedError(RunError):
+    """The live feed is lost, or the venue refuses what was asked of it."""
 
 
 class InterruptedRun(NightsoakError):  # noqa: N818  (an outcome, not a fault)
