@@ -19,6 +19,7 @@ import duckdb
 
 from engine.bot.journal import journal_files
 from engine.bot.protocol import COMPLETE, Message
+from engine.duel import measure_duels
 from engine.errors import BotError
 from engine.files import write_json
 from engine.interventions import measure_interventions
@@ -39,6 +40,7 @@ from engine.tuning.autotune import Decision, TuneState, decide
 from engine.tuning.bands import load_gates
 from engine.tuning.data_checks import parity_check, windows_check, with_checks
 from engine.tuning.gate import judge
+from engine.tuning.judge import load_judge
 from engine.tuning.rules import load_packages, load_rules
 from engine.warehouse.db import Warehouse
 from engine.warehouse.edge import edge_report
@@ -237,6 +239,7 @@ def make_record(
         parity=replays.parity if replays else None,
         queue_bounds=replays.queue_bounds if replays else None,
         interventions=replays.interventions if replays else None,
+        duels=measure_duels(plan, edge, load_judge(plan.paths.config)) if plan.companions else (),
         quality=quality,
         net_target_bps=gates.net_bps.ok_below,
         interrupted=interrupted,
@@ -288,6 +291,7 @@ def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
         "params_source": plan.params_source,
         "latency_modelled": plan.latency_modelled,
         "command": settings.command(plan.profile),
+        "companions": [one.to_json() for one in plan.companions],
         "tape": plan.tape_facts,
     }
 

@@ -52,6 +52,7 @@ class RunRecord:
     parity        engine.parity.measure_parity: the tape replayed against the journal, lane by lane, or null
     queue_bounds  engine.queue_bounds.queue_bounds: lane 0 under the pessimistic and the optimistic queue model, or null
     interventions  engine.interventions.measure_interventions: lane 0 with one driver removed at a time, or null
+    duels         engine.duel.measure_duels: one row per companion lane
     quality       engine.quality.Inspector.inspect: the expectations on the run's rows; null where none were checked
     net_target_bps  the net_bps from which the gate says SUCCESS
 
@@ -75,6 +76,7 @@ class RunRecord:
     parity: Mapping[str, Any] | None = None
     queue_bounds: Mapping[str, Any] | None = None
     interventions: Mapping[str, Any] | None = None
+    duels: Sequence[Mapping[str, Any]] = ()
     quality: Mapping[str, Any] | None = None
     net_target_bps: float = 3.0
     interrupted: bool = False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from engine.report import commands, sections
 from engine.report.chart_data import prepare
 from engine.report.checks import Checks, build_checks, observed_text
+from engine.report.duels import DuelView, build_duels
 from engine.report.format import (
     NO_DATA,
     count,
@@ -52,6 +53,9 @@ class View:
     windows_text: str
     windows: Table
     tuning: Tuning
+    duels_text: str
+    duels: Table | None
+    duel_details: tuple[DuelView, ...]
     blocks: Table | None
     blocks_text: str
     quality: Table
@@ -73,6 +77,7 @@ def build_view(record: RunRecord) -> View:
     checks = build_checks(record)
     tuning = build_tuning(record)
     blocks, blocks_text = sections.blocks(record)
+    duels_text, duels, duel_details = build_duels(record)
     quality, quality_notes, gaps = sections.quality(record)
     expectations_text, expectations, flagged = build_expectations(record)
     interventions, interventions_text = build_interventions(record)
@@ -96,6 +101,9 @@ def build_view(record: RunRecord) -> View:
         windows_text=sections.windows_text(record),
         windows=sections.windows(record),
         tuning=tuning,
+        duels_text=duels_text,
+        duels=duels,
+        duel_details=duel_details,
         blocks=blocks,
         blocks_text=blocks_text,
         quality=quality,
