@@ -222,9 +222,9 @@ def _pay(
         reason = f"covered: p {p_value:.3g} at or below level {level:.3g}"
     elif decision == PROMOTE:
         reason = (
-            f"not covered: p {p_value:.3g} is above level {level:.3g}; {len(ledger.confirmations)} confirmations before "
-            f"left {wealth.value:.3g} of {settings.initial_wealth:g}, and time brings half of the rest back in "
-            f"{settings.half_life_days:g} days"
+            f"not covered: p {p_value:.3g} is above level {level:.3g}; {len(ledger.confirmations)} confirmations "
+            f"before left {wealth.value:.3g} of {settings.initial_wealth:g}, and time brings half of the rest back "
+            f"in {settings.half_life_days:g} days"
         )
     else:
         reason = f"{decision}: level {level:.3g} spent"
