@@ -12,6 +12,7 @@ import sys
 import time
 
 from engine.bot.follow import follow_parent
+from flows.api import POOL
 from flows.server_record import answers
 
 _WAIT_S = 60.0
@@ -26,7 +27,7 @@ def main() -> int:
     from prefect.cli import app
 
     from flows.job import WORKER_PID
-    from flows.pool import POOL, make_automations, make_pool
+    from flows.pool import make_automations, make_pool
 
     api_url = os.environ["PREFECT_API_URL"]
     if words == ["deploy"]:

@@ -104,6 +104,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Whether a server could take the port on the loopback address."""
+    with socket.socket() as probe:
+        if sys.platform != "win32":  # as servers do: a port that was just left is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def main() -> int:
     """Make or upgrade the temporary server's database."""
     prepare()

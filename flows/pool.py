@@ -14,7 +14,8 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
-POOL = "local"
+from flows.api import POOL
+
 HEARTBEAT_S = 30
 """The shortest interval of heartbeats that Prefect takes."""
 _SILENCE_S = 3 * HEARTBEAT_S

@@ -8,6 +8,7 @@ up; every other process that imports Prefect is left alone.
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from prefect.plugins import HookContext, SetupResult, register_hook
@@ -36,7 +37,7 @@ def setup_environment(*, ctx: HookContext) -> SetupResult | None:
 
 
 def _is_deployment_command(argv: list[str]) -> bool:
-    return any(first in _GROUPS and second in _COMMANDS for first, second in zip(argv[1:], argv[2:], strict=False))
+    return any(first in _GROUPS and second in _COMMANDS for first, second in pairwise(argv))
 
 
 def _resolve_bare_names() -> None:

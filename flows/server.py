@@ -1,10 +1,12 @@
-"""`python -m flows.server PORT PARENT_PID`: Prefect's temporary server, which ends with its parent."""
+"""`python -m flows.server PORT PARENT_PID`: the temporary server or that of `nightsoak up`; it ends with its parent."""
 
 from __future__ import annotations
 
 import sys
 
 from engine.bot.follow import follow_parent
+
+_CONNECTIONS_S = 2
 
 
 def main() -> int:
@@ -14,7 +16,16 @@ def main() -> int:
     import uvicorn
 
     factory = "prefect.server.api.server:create_app"
-    uvicorn.run(factory, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
+    # An open page of the UI keeps a connection that would never end by itself.
+    uvicorn.run(
+        factory,
+        factory=True,
+        host="127.0.0.1",
+        port=port,
+        log_level="error",
+        lifespan="on",
+        timeout_graceful_shutdown=_CONNECTIONS_S,
+    )
     return 0
 
 

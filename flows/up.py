@@ -1,0 +1,188 @@
+"""`nightsoak up`: Prefect's server, deployments and a worker, alive together and gone together.
+
+All are children in sessions of their own, so that Ctrl-C reaches only us and they are ended in order: the worker
+first, then its runs, which report what they have, then the server, which still hears of it. A child follows us when
+we are killed (flows.child, flows.server), a run follows its worker (flows.job). What a dead worker leaves becomes our
+child on Linux, so that nothing is left running when we end. A server or worker that dies is started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.errors import RunError
+from engine.paths import CHECKOUT
+from flows.server_record import ServerRecord, answers, remove_record, write_record
+
+_READY_S = 90.0
+_GRACE_S = {"deploy": 1.0, "worker": 5.0, "runs": 15.0, "server": 5.0}
+_MOST_RESTARTS = 5
+_PR_SET_CHILD_SUBREAPER = 36
+_SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_PLUGINS_ENABLED": "false",
+    "NIGHTSOAK_TIMEZONE": "UTC",
+}
+"""What the environment may override; NIGHTSOAK_TIMEZONE is read by prefect.yaml."""
+
+
+class Crew:
+    """`with Crew(home, port) as crew:` starts everything; leaving the block ends everything.
+
+    Args:
+        home: Prefect's home, whose lock the caller holds; the logs of server, deploy and worker go there.
+        port: the server's, on the loopback address.
+    """
+
+    def __init__(self, home: Path, port: int) -> None:
+        self.home = home
+        self.ui_url = f"http://127.0.0.1:{port}"
+        self.api_url = f"{self.ui_url}/api"
+        self._argv = {
+            "server": [sys.executable, "-m", "flows.server", str(port), str(os.getpid())],
+            "deploy": [sys.executable, "-m", "flows.child", str(os.getpid()), "deploy"],
+            "worker": [sys.executable, "-m", "flows.child", str(os.getpid()), "worker"],
+        }
+        path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
+        self._environment = (
+            _SETTINGS
+            | os.environ
+            | {
+                "PREFECT_HOME": str(home),
+                "PREFECT_API_URL": self.api_url,
+                "PREFECT_SERVER_API_HOST": "127.0.0.1",
+                "PREFECT_SERVER_API_PORT": str(port),
+                "PREFECT_UI_API_URL": self.api_url,
+                "PYTHONPATH": path,
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts = 0
+
+    def __enter__(self) -> Self:
+        _adopt_orphans()
+        for name in self._argv:
+            self._start(name, "wb")
+        return self
+
+    def wait_until_ready(self) -> None:
+        """Wait until everything is deployed.
+
+        Raises:
+            RunError: a part did not start; names its log.
+        """
+        deadline = time.monotonic() + _READY_S
+        while (code := self._children["deploy"].poll()) is None:
+            for name in ("server", "worker"):
+                if self._children[name].poll() is not None:
+                    raise self._failed(name, "ended while starting")
+            if time.monotonic() > deadline:
+                raise self._failed("deploy", f"did not finish within {_READY_S:.0f} s")
+            time.sleep(0.1)
+        if code:
+            raise self._failed("deploy", f"failed with exit code {code}")
+        del self._children["deploy"]
+        write_record(self.home, ServerRecord(os.getpid(), self.api_url, self.ui_url))
+
+    def revive(self) -> list[str]:
+        """Start again what has died; their names.
+
+        Raises:
+            RunError: it keeps dying.
+        """
+        dead = [name for name, child in self._children.items() if child.poll() is not None]
+        for name in dead:
+            self._restarts += 1
+            if self._restarts > _MOST_RESTARTS:
+                raise self._failed(name, f"died again after {_MOST_RESTARTS} restarts")
+            self._start(name, "ab")
+        return dead
+
+    def server_answers(self) -> bool:
+        return answers(f"{self.api_url}/health")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        remove_record(self.home)
+        for name in ("deploy", "worker"):
+            self._end(name)
+        _end_runs({child.pid for child in self._children.values()})
+        self._end("server")
+
+    def _start(self, name: str, mode: str) -> None:
+        with self._log(name).open(mode) as log:
+            self._children[name] = subprocess.Popen(
+                self._argv[name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=CHECKOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def _end(self, name: str) -> None:
+        child = self._children.pop(name, None)
+        if child is None:
+            return
+        child.terminate()
+        try:
+            child.wait(_GRACE_S[name])
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _failed(self, name: str, what: str) -> RunError:
+        lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        return RunError(f"{name} {what}: {last}", where=str(self._log(name)), remedy="see the log, then run it again")
+
+    def _log(self, name: str) -> Path:
+        return self.home / f"{name}.log"
+
+
+def _adopt_orphans() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _end_runs(known: set[int]) -> None:
+    """Wait for the runs that a worker left, which have been told to end; kill what does not."""
+    asked = time.monotonic()
+    told: set[int] = set()
+    while left := [pid for pid in _adopted() if pid not in known]:
+        late = time.monotonic() > asked + _GRACE_S["runs"]
+        for pid in left:
+            if late or pid not in told:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+                told.add(pid)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.05)
+
+
+def _adopted() -> Iterator[int]:
+    """Our children, with those that became ours; none on systems that do not say."""
+    try:
+        words = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return
+    yield from map(int, words)

@@ -1,0 +1,256 @@
+"""`nightsoak up`, `run` and `status`: Prefect's server and worker, one run of a deployment, and how things stand."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from nightsoak.console import emit_json, hint, say
+
+if TYPE_CHECKING:
+    from engine.paths import Paths
+    from flows.api import Api, Run
+    from flows.up import Crew
+
+PORT = 4200
+_POLL_S = 1.0
+_SHOWN = 5
+_WATCHED = 50
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this group's commands."""
+    up = commands.add_parser(
+        "up",
+        help="Prefect's server, UI, deployments and worker, until Ctrl-C",
+        description="Everything runs on this machine, on the loopback address, and ends with this command. "
+        "NIGHTSOAK_TIMEZONE is the time zone of the nightly run (default UTC).",
+    )
+    up.add_argument("--port", type=int, help=f"the server's port (default {PORT}, or a free one where that is taken)")
+    up.set_defaults(run=_up)
+
+    run = commands.add_parser("run", help="run a deployment by its bare name, and wait for it")
+    run.add_argument("deployment", help="such as soak-3h, or soak/soak-3h")
+    run.add_argument("--json", action="store_true", help="print one JSON object")
+    run.set_defaults(run=_run)
+
+    status = commands.add_parser("status", help="server, worker, last and next runs, lock and champion in a few lines")
+    status.add_argument("--json", action="store_true", help="print one JSON object")
+    status.set_defaults(run=_status)
+
+
+def _up(args: argparse.Namespace) -> int:
+    from engine.locks import FileLock
+    from flows.server_record import prefect_home
+    from flows.up import Crew
+
+    _check_time_zone()
+    # A shell's `&` leaves SIGINT ignored; both signals are how this command ends.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    home = prefect_home()
+    began = time.monotonic()
+    with FileLock(home / "up.lock", what="this Prefect home"):
+        port = _port(args.port)
+        say(f"starting Prefect's server, the deployments and a worker; logs: {home}/*.log")
+        with Crew(home, port) as crew:
+            crew.wait_until_ready()
+            print(f"UI: {crew.ui_url}", flush=True)
+            say(f"ready after {time.monotonic() - began:.0f} s; Ctrl-C ends everything")
+            hint("in another shell: prefect deployment run soak-3h, or nightsoak run soak-3h; nightsoak status")
+            try:
+                _stream(crew)
+            except KeyboardInterrupt:
+                say("ending worker, runs and server")
+    return 0
+
+
+def _stream(crew: Crew) -> None:
+    """One line for each change of a run's state, until interrupted."""
+    from datetime import UTC, datetime
+
+    from engine.errors import RunError
+    from flows.api import Api
+
+    since = datetime.now(UTC).isoformat()
+    seen: dict[str, str] = {}
+    with Api(crew.api_url) as api:
+        while True:
+            for name in crew.revive():
+                say(f"{name} died and is started again")
+            try:
+                runs = api.runs(limit=_WATCHED, since=since)
+            except RunError:
+                runs = []  # the server is on its way back
+            for run in reversed(runs):
+                line = _line(run)
+                if seen.get(run.id) != line:
+                    seen[run.id] = line
+                    print(line, flush=True)
+            time.sleep(_POLL_S)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from engine.errors import RunError
+    from flows.api import Api
+
+    with Api(_server_url()) as api:
+        name, deployment_id = api.find_deployment(args.deployment)
+        run = api.start(deployment_id)
+        say(f"{name} started as {run.name}")
+        try:
+            _wait_for(api, run)
+        except KeyboardInterrupt:
+            say(f"the run goes on; prefect flow-run cancel {run.id} ends it")
+            raise
+        run = api.run(run.id)
+    if run.state_type != "COMPLETED":
+        raise RunError(run.message or "it says no more", where=f"{name}: {run.state}", remedy="see the UI")
+    if args.json:
+        emit_json(vars(run))
+    else:
+        print(run.message)
+    hint("nightsoak report latest")
+    return 0
+
+
+def _wait_for(api: Api, run: Run) -> None:
+    """Wait for a run's end; a line for each state before it."""
+    said = ""
+    while not run.is_final:
+        if run.state != said:
+            said = run.state
+            say(_line(run))
+        time.sleep(_POLL_S)
+        run = api.run(run.id)
+
+
+def _server_url() -> str:
+    """PREFECT_API_URL, else the server of `nightsoak up`."""
+    from engine.errors import RunError
+    from flows.server_record import prefect_home, running_server
+
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        return url
+    record = running_server(prefect_home())
+    if record is None:
+        raise RunError("no Prefect server is up", where=str(prefect_home()), remedy="run nightsoak up in another shell")
+    return record.api_url
+
+
+def _status(args: argparse.Namespace) -> int:
+    from engine.errors import NightsoakError
+    from engine.paths import Paths
+
+    paths = Paths.from_environment()
+    try:
+        server = _server_status(_server_url())
+    except NightsoakError as error:
+        server = {"url": None, "error": str(error), "workers": [], "runs": [], "next": None}
+    facts = {"server": server, "lock": _lock(paths), "champions": _champions(paths), "report": _latest(paths)}
+    if args.json:
+        server["runs"] = [vars(run) for run in server["runs"]]
+        server["next"] = vars(server["next"]) if server["next"] else None
+        emit_json(facts)
+        return 0
+    rows = [("server", server["url"] or server["error"]), ("worker", ", ".join(server["workers"]) or "none is online")]
+    rows += [("run", _line(run)) for run in server["runs"]]
+    rows += [("next", _line(server["next"]))] if server["next"] else []
+    rows += [("soak lock", facts["lock"] or "free")]
+    rows += [("champion", line) for line in facts["champions"] or ["none yet: runs start from the initial parameters"]]
+    rows += [("report", facts["report"] or "none yet")]
+    for word, text in rows:
+        print(f"{word:10}{text}")
+    hint("nightsoak report latest" if server["url"] else "nightsoak up")
+    return 0
+
+
+def _server_status(url: str) -> dict[str, Any]:
+    from flows.api import Api
+
+    with Api(url) as api:
+        planned = api.runs(limit=1, planned=True)
+        runs = api.runs(limit=_SHOWN)
+        workers = api.workers_online()
+    return {"url": url, "workers": workers, "runs": runs, "next": planned[0] if planned else None}
+
+
+def _lock(paths: Paths) -> str | None:
+    """Who holds the lock of soaks; None: nobody."""
+    from engine.errors import LockHeldError
+    from engine.soak_plan import soak_lock
+
+    try:
+        with soak_lock(paths):
+            return None
+    except LockHeldError as error:
+        return error.what
+
+
+def _champions(paths: Paths) -> list[str]:
+    from engine.champion.store import ChampionStore
+    from engine.errors import NightsoakError
+
+    lines = []
+    for symbol in paths.champion_symbols():
+        try:
+            champion = ChampionStore(paths, symbol).current()
+        except NightsoakError as error:
+            lines.append(f"{symbol} {error}")
+            continue
+        frozen = ", frozen" if champion.frozen else ""
+        lines.append(f"{symbol} {champion.id} since {champion.since_utc}{frozen}")
+    return lines
+
+
+def _latest(paths: Paths) -> str | None:
+    """The first line of the newest report's notice."""
+    from engine.errors import InputError
+    from engine.report.copies import read_copy
+    from engine.report.index import resolve_run
+
+    try:
+        copy = read_copy(resolve_run("latest", paths.reports))
+    except InputError:
+        return None
+    return f"{copy.run_id}: {copy.message}"
+
+
+def _line(run: Run) -> str:
+    """2026-11-20 22:00:01 UTC soak/nightly-soak lively-cow Completed: what it says."""
+    moment = run.at[:19].replace("T", " ")
+    return f"{moment} UTC {run.deployment} {run.name} {run.state}" + (f": {run.message}" if run.message else "")
+
+
+def _port(asked: int | None) -> int:
+    from engine.errors import RunError
+    from flows.environment import free_port, is_free
+
+    port = PORT if asked is None else asked
+    if is_free(port):
+        return port
+    if asked is not None:
+        raise RunError("the port is taken", where=f"--port {port}", remedy="name another, or leave --port out")
+    return free_port()
+
+
+def _check_time_zone() -> None:
+    from zoneinfo import ZoneInfo
+
+    from engine.errors import InputError
+
+    name = os.environ.get("NIGHTSOAK_TIMEZONE", "UTC")
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"{name!r} is no time zone", where="NIGHTSOAK_TIMEZONE", remedy="name one such as Europe/Berlin or UTC"
+        ) from error
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
