@@ -107,10 +107,9 @@ def _kpis(attempt: Mapping[str, Any]) -> Table:
 
 def _presets(record: Mapping[str, Any]) -> Table:
     tried = {attempt["preset"]: attempt["decision"] for attempt in record["attempts"]}
-    titles = {attempt["preset"]: attempt["title"] for attempt in record["attempts"]}
     rows = [
         (
-            titles.get(preset["name"], preset["name"]),
+            preset["title"],
             plain(preset["touch_dwell_ms"]),
             preset["min_lot_base"],
             _RESULT[tried[preset["name"]]] if preset["name"] in tried else "not needed",
@@ -177,13 +176,13 @@ def _comparison(check: Mapping[str, Any]) -> str:
 
 def _again(record: Mapping[str, Any], judged: Mapping[str, Any]) -> tuple[Markdown, ...]:
     reports = [["report", one["run_id"]] for one in judged["symbols"]]
-    return tuple(Markdown(shell_line(words)) for words in (record["command"], *reports))
+    return tuple(Markdown(shell_line(words)) for words in (*reports, record["command"]))
 
 
 def _next(record: Mapping[str, Any], judged: Mapping[str, Any]) -> str:
-    """The command of the next step: the long soak from the preset that passed, else the ladder again."""
+    """The command of the next step: the long soak from the preset that passed, else what a run of the ladder lacked."""
     if record["decision"] != "GO":
-        return shell_line(record["command"])
+        return shell_line(["report", judged["symbols"][0]["run_id"]])
     words = ["soak", "--hours", "3", "--iterations", "6", "--profile", record["profile"]]
     return shell_line([*words, "--overrides", judged["symbols"][0]["overrides"]])
 

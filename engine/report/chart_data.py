@@ -13,6 +13,9 @@ from engine.metrics import COMPONENTS
 from engine.params import PARAMETERS
 from engine.report.record import RunRecord
 
+_Z95 = 1.959963984540054
+"""Two-sided 95 % of the normal distribution."""
+
 
 @dataclass(frozen=True)
 class WindowsChart:
@@ -38,6 +41,14 @@ class WaterfallChart:
     targets: list[float | None]
     net_bps: float
     target_bps: float
+
+
+@dataclass(frozen=True)
+class MarkoutsChart:
+    """`curves`: (side, cost in bps per horizon or None, half-width of its 95 % interval), in the order both, buy, sell."""
+
+    horizons_s: list[int]
+    curves: list[tuple[str, list[float | None], list[float]]]
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class ControlChart:
 class ChartData:
     windows: WindowsChart | None
     waterfall: WaterfallChart | None
+    markouts: MarkoutsChart | None
     price: PriceChart | None
     position: PositionChart | None
     blocks: BlocksChart | None
@@ -106,6 +118,7 @@ def prepare(record: RunRecord) -> ChartData:
     return ChartData(
         windows=_windows(record),
         waterfall=_waterfall(record),
+        markouts=_markouts(record),
         price=_price(record),
         position=_position(record),
         blocks=_blocks(record),
@@ -154,6 +167,20 @@ def _waterfall(record: RunRecord) -> WaterfallChart | None:
         net_bps=totals["net_bps"],
         target_bps=record.net_target_bps,
     )
+
+
+def _markouts(record: RunRecord) -> MarkoutsChart | None:
+    rows = record.edge.get("markouts") or []
+    if not any(row["markout_bps"] is not None for row in rows):
+        return None
+    horizons = sorted({row["horizon_s"] for row in rows})
+    by_place = {(row["side"], row["horizon_s"]): row for row in rows}
+    curves = []
+    for side in ("both", "buy", "sell"):
+        found = [by_place.get((side, horizon), {}) for horizon in horizons]
+        errors = [_Z95 * (row.get("stderr_bps") or 0.0) for row in found]
+        curves.append((side, [row.get("markout_bps") for row in found], errors))
+    return MarkoutsChart(horizons, curves)
 
 
 def _price(record: RunRecord) -> PriceChart | None:

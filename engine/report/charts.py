@@ -8,8 +8,7 @@ background is white, for dark pages too. matplotlib is imported here only, and o
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from engine.params import PARAMETERS
@@ -17,48 +16,15 @@ from engine.report.chart_data import (
     BlocksChart,
     ChartData,
     ControlChart,
+    MarkoutsChart,
     ParametersChart,
     PositionChart,
     PriceChart,
     WaterfallChart,
     WindowsChart,
 )
+from engine.report.chart_style import BAD, GOOD, INK, LINE, MUTED, TARGET, days, figure_of, style, time_axis
 from engine.report.format import money_digits, number, plain
-
-_INK, _MUTED, _GRID = "#1f2933", "#66727f", "#e3e8ed"
-_GOOD, _BAD, _LINE, _TARGET = "#2a6f97", "#c8553d", "#33658a", "#b58900"
-_NS_PER_DAY = 86_400 * 10**9
-_WIDTH_IN = 8.6
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "nightsoak",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.formatter.useoffset": False,
-    "axes.unicode_minus": False,
-    "text.color": _INK,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-    "timezone": "UTC",
-}
 
 
 def draw_svg(data: ChartData) -> dict[str, bytes]:
@@ -72,70 +38,31 @@ def draw_svg(data: ChartData) -> dict[str, bytes]:
     return result
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """matplotlib's defaults and ours, whatever the user's own settings are; they are restored afterwards."""
-    import matplotlib
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield
-
-
 def draw(name: str, chart: Any) -> Any:
     """One chart as a matplotlib Figure; call it inside `style()`."""
     return _DRAWERS[name](chart)
 
 
-def _figure(
-    height_in: float, *, left: float = 0.09, right: float = 0.965, bottom: float = 0.6, top: float = 0.42
-) -> Any:
-    """A figure with fixed margins: `left` and `right` as shares of the width, `bottom` and `top` in inches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH_IN, height_in))
-    figure.subplots_adjust(left=left, right=right, bottom=bottom / height_in, top=1 - top / height_in)
-    return figure
-
-
-def _days(ts_ns: int) -> float:
-    """Market time as matplotlib's days since 1970."""
-    return ts_ns / _NS_PER_DAY
-
-
-def _time_axis(axes: Any, start_ns: int, end_ns: int) -> None:
-    from matplotlib.dates import AutoDateLocator, DateFormatter
-
-    pattern = "%H:%M:%S" if end_ns - start_ns < 900 * 10**9 else "%H:%M"
-    if end_ns - start_ns > _NS_PER_DAY:
-        pattern = "%d %b %H:%M"
-    axes.xaxis.set_major_locator(AutoDateLocator(minticks=4, maxticks=9))  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_formatter(DateFormatter(pattern))  # type: ignore[no-untyped-call]
-    axes.set_xlim(_days(start_ns), _days(end_ns))
-    axes.set_xlabel("market time, UTC")
-
-
 def _windows(chart: WindowsChart) -> Any:
     height_in = 3.6
-    figure = _figure(height_in, top=0.72)
+    figure = figure_of(height_in, top=0.72)
     axes = figure.subplots()
     axes.grid(axis="y")
-    axes.axhline(0, color=_MUTED, linewidth=0.8)
+    axes.axhline(0, color=MUTED, linewidth=0.8)
     if chart.low_bps is not None and chart.high_bps is not None:
         axes.axhspan(
-            chart.low_bps, chart.high_bps, color=_LINE, alpha=0.14, linewidth=0, label="95 % interval of the run"
+            chart.low_bps, chart.high_bps, color=LINE, alpha=0.14, linewidth=0, label="95 % interval of the run"
         )
     if chart.total_bps is not None:
-        axes.axhline(chart.total_bps, color=_LINE, linewidth=1.2, label=f"run {number(chart.total_bps, 2)}")
+        axes.axhline(chart.total_bps, color=LINE, linewidth=1.2, label=f"run {number(chart.total_bps, 2)}")
     axes.axhline(
-        chart.target_bps, color=_TARGET, linewidth=1.2, linestyle=(0, (5, 3)), label=f"target {plain(chart.target_bps)}"
+        chart.target_bps, color=TARGET, linewidth=1.2, linestyle=(0, (5, 3)), label=f"target {plain(chart.target_bps)}"
     )
-    middles = [_days((a + b) // 2) for a, b in zip(chart.start_ns, chart.end_ns, strict=True)]
+    middles = [days((a + b) // 2) for a, b in zip(chart.start_ns, chart.end_ns, strict=True)]
     known = [(x, y) for x, y in zip(middles, chart.net_bps, strict=True) if y is not None]
     for colour, label, chosen in (
-        (_GOOD, "window at or above target", [p for p in known if p[1] >= chart.target_bps]),
-        (_BAD, "window below target", [p for p in known if p[1] < chart.target_bps]),
+        (GOOD, "window at or above target", [p for p in known if p[1] >= chart.target_bps]),
+        (BAD, "window below target", [p for p in known if p[1] < chart.target_bps]),
     ):
         if chosen:
             axes.scatter(*zip(*chosen, strict=True), s=24, color=colour, zorder=3, label=label)
@@ -146,27 +73,27 @@ def _windows(chart: WindowsChart) -> Any:
             [0.02] * len(empty),
             marker="x",
             s=24,
-            color=_MUTED,
+            color=MUTED,
             transform=axes.get_xaxis_transform(),
             label="no data",
             clip_on=False,
         )
     for iteration, start_ns in chart.iteration_starts:
         if start_ns != chart.start_ns[0]:
-            axes.axvline(_days(start_ns), color=_MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
+            axes.axvline(days(start_ns), color=MUTED, linewidth=0.6, linestyle=(0, (1, 2)))
         if len(chart.iteration_starts) <= 12:
             axes.annotate(
                 f"it {iteration}",
-                (_days(start_ns), 1),
+                (days(start_ns), 1),
                 xycoords=axes.get_xaxis_transform(),
                 xytext=(3, 3),
                 textcoords="offset points",
                 fontsize=7.5,
-                color=_MUTED,
+                color=MUTED,
             )
     figure.text(0.09, 1 - 0.2 / height_in, "net_bps by window", fontsize=10, fontweight="bold")
     axes.set_ylabel("net_bps, bps of notional")
-    _time_axis(axes, chart.start_ns[0], chart.end_ns[-1])
+    time_axis(axes, chart.start_ns[0], chart.end_ns[-1])
     axes.margins(y=0.12)
     figure.legend(
         loc="upper left", ncols=6, bbox_to_anchor=(0.08, 1 - 0.24 / height_in), handletextpad=0.4, columnspacing=1.1
@@ -175,27 +102,25 @@ def _windows(chart: WindowsChart) -> Any:
 
 
 def _waterfall(chart: WaterfallChart) -> Any:
-    figure = _figure(3.0, right=0.91)
+    figure = figure_of(3.0, right=0.91)
     axes = figure.subplots()
     axes.grid(axis="y")
     level = 0.0
     edges = [0.0]
     for position, value in enumerate(chart.bps):
-        axes.bar(position, value, bottom=level, width=0.58, color=_GOOD if value >= 0 else _BAD, zorder=2)
+        axes.bar(position, value, bottom=level, width=0.58, color=GOOD if value >= 0 else BAD, zorder=2)
         axes.plot(
-            [position - 0.29, position + 1.29], [level + value] * 2, color=_MUTED, linewidth=0.7, linestyle=(0, (2, 2))
+            [position - 0.29, position + 1.29], [level + value] * 2, color=MUTED, linewidth=0.7, linestyle=(0, (2, 2))
         )
         _bar_label(axes, position, max(level, level + value), number(value, 2, sign=True))
         level += value
         edges.append(level)
     last = len(chart.bps)
-    axes.bar(last, chart.net_bps, width=0.58, color=_INK, zorder=2)
+    axes.bar(last, chart.net_bps, width=0.58, color=INK, zorder=2)
     _bar_label(axes, last, max(0.0, chart.net_bps), number(chart.net_bps, 2, sign=True))
-    axes.axhline(0, color=_MUTED, linewidth=0.8)
-    axes.axhline(chart.target_bps, color=_TARGET, linewidth=1.2, linestyle=(0, (5, 3)))
-    axes.text(
-        last + 0.54, chart.target_bps, f"target {plain(chart.target_bps)}", color=_TARGET, fontsize=8, va="center"
-    )
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    axes.axhline(chart.target_bps, color=TARGET, linewidth=1.2, linestyle=(0, (5, 3)))
+    axes.text(last + 0.54, chart.target_bps, f"target {plain(chart.target_bps)}", color=TARGET, fontsize=8, va="center")
     labels = [
         name if target is None else f"{name}\n(target {plain(target)})"
         for name, target in zip(chart.names, chart.targets, strict=True)
@@ -214,18 +139,42 @@ def _bar_label(axes: Any, position: float, top: float, text: str) -> None:
     axes.annotate(text, (position, top), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=8.5)
 
 
-def _price(chart: PriceChart) -> Any:
-    figure = _figure(3.2)
+def _markouts(chart: MarkoutsChart) -> Any:
+    figure = figure_of(2.8)
     axes = figure.subplots()
     axes.grid(axis="y")
-    axes.plot([_days(t) for t in chart.ts_ns], chart.mid, color=_MUTED, linewidth=0.8, label="mid")
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    colours = {"both": INK, "buy": GOOD, "sell": BAD}
+    for shift, (side, values, halves) in enumerate(chart.curves):
+        places = [i + 0.08 * (shift - 1) for i in range(len(chart.horizons_s))]
+        known = [(x, y, half) for x, y, half in zip(places, values, halves, strict=True) if y is not None]
+        if not known:
+            continue
+        x, y, half = zip(*known, strict=True)
+        axes.errorbar(
+            x, y, yerr=half, color=colours[side], linewidth=1.4 if side == "both" else 1.0, marker="o", markersize=3,
+            capsize=2, label="all fills" if side == "both" else f"{side}s",
+        )  # fmt: skip
+    axes.set_xticks(range(len(chart.horizons_s)), [f"{horizon} s" for horizon in chart.horizons_s])
+    axes.set_xlabel("after the fill")
+    axes.set_ylabel("cost, bps")
+    axes.set_title("Markout: what the mid did against us, with 95 % intervals")
+    figure.legend(loc="upper right", ncols=3, bbox_to_anchor=(0.985, 1.0))
+    return figure
+
+
+def _price(chart: PriceChart) -> Any:
+    figure = figure_of(3.2)
+    axes = figure.subplots()
+    axes.grid(axis="y")
+    axes.plot([days(t) for t in chart.ts_ns], chart.mid, color=MUTED, linewidth=0.8, label="mid")
     for colour, marker, word, (times, prices) in (
-        (_GOOD, "^", "buy", chart.buys),
-        (_BAD, "v", "sell", chart.sells),
+        (GOOD, "^", "buy", chart.buys),
+        (BAD, "v", "sell", chart.sells),
     ):
         if times:
             axes.plot(
-                [_days(t) for t in times],
+                [days(t) for t in times],
                 prices,
                 linestyle="none",
                 marker=marker,
@@ -237,32 +186,32 @@ def _price(chart: PriceChart) -> Any:
             )
     axes.set_title("Price and fills" + (f" (one fill in {chart.shown_one_in} shown)" if chart.shown_one_in > 1 else ""))
     axes.set_ylabel(f"price, {chart.currency}")
-    _time_axis(axes, *chart.bounds_ns)
+    time_axis(axes, *chart.bounds_ns)
     figure.legend(loc="upper right", ncols=3, bbox_to_anchor=(0.985, 1.0))
     return figure
 
 
 def _position(chart: PositionChart) -> Any:
-    figure = _figure(2.3)
+    figure = figure_of(2.3)
     axes = figure.subplots()
     axes.grid(axis="y")
-    times = [_days(t) for t in chart.ts_ns]
-    axes.fill_between(times, chart.qty, step="post", color=_LINE, alpha=0.25, linewidth=0)
-    axes.plot(times, chart.qty, drawstyle="steps-post", color=_LINE, linewidth=0.9)
-    axes.axhline(0, color=_MUTED, linewidth=0.8)
+    times = [days(t) for t in chart.ts_ns]
+    axes.fill_between(times, chart.qty, step="post", color=LINE, alpha=0.25, linewidth=0)
+    axes.plot(times, chart.qty, drawstyle="steps-post", color=LINE, linewidth=0.9)
+    axes.axhline(0, color=MUTED, linewidth=0.8)
     axes.set_title("Position")
     axes.set_ylabel("position, contract units")
-    _time_axis(axes, *chart.bounds_ns)
+    time_axis(axes, *chart.bounds_ns)
     return figure
 
 
 def _blocks(chart: BlocksChart) -> Any:
     height = 1.1 + 0.28 * len(chart.reasons)
-    figure = _figure(height, left=0.16)
+    figure = figure_of(height, left=0.16)
     axes = figure.subplots()
     axes.grid(axis="x")
     rows = range(len(chart.reasons))
-    axes.barh(rows, chart.ratios_pct, height=0.62, color=_LINE)
+    axes.barh(rows, chart.ratios_pct, height=0.62, color=LINE)
     top = max(chart.ratios_pct)
     for row, ratio, count in zip(rows, chart.ratios_pct, chart.counts, strict=True):
         axes.annotate(
@@ -287,14 +236,14 @@ def _parameters(chart: ParametersChart) -> Any:
     columns = 4
     rows = -(-len(chart.names) // columns)
     height = 0.9 + 1.3 * rows
-    figure = _figure(height, left=0.06, bottom=0.5, top=0.72)
+    figure = figure_of(height, left=0.06, bottom=0.5, top=0.72)
     figure.subplots_adjust(hspace=0.8, wspace=0.32)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     edges = [*chart.iterations, chart.iterations[-1] + 1]
     for axes, name, values in zip(panels, chart.names, chart.values, strict=False):
         row = PARAMETERS[name]
         changed = any(value != values[0] for value in values)
-        colour = _GOOD if changed else _MUTED
+        colour = GOOD if changed else MUTED
         axes.stairs(values, edges, baseline=None, color=colour, linewidth=1.8 if changed else 1.2)
         pad = 0.06 * (row.high - row.low)
         axes.set_ylim(row.low - pad, row.high + pad)
@@ -319,26 +268,26 @@ def _parameters(chart: ParametersChart) -> Any:
         "iteration; the height of a panel is the allowed range",
         ha="center",
         fontsize=8,
-        color=_MUTED,
+        color=MUTED,
     )
     return figure
 
 
 def _control(chart: ControlChart) -> Any:
-    figure = _figure(2.8)
+    figure = figure_of(2.8)
     axes = figure.subplots()
     axes.grid(axis="y")
-    times = [_days(t) for t in chart.end_ns]
-    axes.axhline(0, color=_MUTED, linewidth=0.8)
+    times = [days(t) for t in chart.end_ns]
+    axes.axhline(0, color=MUTED, linewidth=0.8)
     if len(times) > 1:
         width = 0.6 * (times[1] - times[0])
-        colours = [_GOOD if step >= 0 else _BAD for step in chart.steps_quote]
+        colours = [GOOD if step >= 0 else BAD for step in chart.steps_quote]
         axes.bar(times, chart.steps_quote, width=-width, align="edge", color=colours, alpha=0.45, label="one window")
         axes.set_xlabel("market time, UTC")
-        _time_axis(axes, 2 * chart.end_ns[0] - chart.end_ns[1], chart.end_ns[-1])
+        time_axis(axes, 2 * chart.end_ns[0] - chart.end_ns[1], chart.end_ns[-1])
     else:
-        _time_axis(axes, chart.end_ns[0] - 300 * 10**9, chart.end_ns[0] + 300 * 10**9)
-    axes.plot(times, chart.cumulated_quote, color=_INK, linewidth=1.6, marker="o", markersize=2.5, label="cumulated")
+        time_axis(axes, chart.end_ns[0] - 300 * 10**9, chart.end_ns[0] + 300 * 10**9)
+    axes.plot(times, chart.cumulated_quote, color=INK, linewidth=1.6, marker="o", markersize=2.5, label="cumulated")
     axes.margins(y=0.15)
     axes.set_title("Tuned minus frozen control, net PnL")
     axes.set_ylabel(f"difference, {chart.currency}")
@@ -359,6 +308,7 @@ def _control(chart: ControlChart) -> Any:
 _DRAWERS: dict[str, Callable[[Any], Any]] = {
     "windows": _windows,
     "waterfall": _waterfall,
+    "markouts": _markouts,
     "price": _price,
     "position": _position,
     "blocks": _blocks,

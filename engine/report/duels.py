@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.report.format import NO_DATA, count, interval, number
 from engine.report.record import RunRecord
-from engine.report.table import Table
+from engine.report.table import Markdown, Table
 
 _KINDS = {"challenger": "challenger", "former": "champion before"}
 
@@ -26,8 +26,7 @@ def build_duels(record: RunRecord) -> tuple[str, Table | None, tuple[DuelView, .
     """(what to know, one row per companion, the details)."""
     duels = record.duels or ()
     if not duels:
-        text = "No challenger waits for its confirmation: `nightsoak tune` looks for one."
-        return text, None, ()
+        return Markdown("No challenger waits for its confirmation: `nightsoak tune` looks for one."), None, ()
     text = (
         f"On the same market, lane {duels[0]['champion_lane']} with the champion's parameters against "
         f"{count(len(duels), 'companion')}; + means that the companion earned more. Windows of earlier nights count."

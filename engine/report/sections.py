@@ -66,6 +66,29 @@ def _shortfall(driver: dict[str, Any]) -> str:
     return "-" if missing is None else number(max(0.0, missing), 2)
 
 
+def markouts(record: RunRecord) -> Table | None:
+    """The markout cost by horizon and side; + is a cost."""
+    rows = record.edge.get("markouts") or []
+    if not rows:
+        return None
+    by_place = {(row["side"], row["horizon_s"]): row for row in rows}
+
+    def cell(side: str, horizon: int) -> str:
+        row = by_place.get((side, horizon))
+        return NO_DATA if row is None else number(row["markout_bps"], 2, sign=True)
+
+    table_rows = tuple(
+        (
+            f"{horizon} s",
+            *(cell(side, horizon) for side in ("both", "buy", "sell")),
+            number(by_place["both", horizon]["n"], 0),
+            number(by_place["both", horizon]["missing"], 0),
+        )
+        for horizon in sorted({row["horizon_s"] for row in rows})
+    )
+    return Table(("After", "All fills, bps", "Buys", "Sells", "n", "Without mid"), "lrrrrr", table_rows)
+
+
 def _queue_note(record: RunRecord) -> list[str]:
     """What the run would have made had the queue been as bad, or as good, as displayed depth allows."""
     if record.queue_bounds is None:

@@ -48,6 +48,7 @@ class View:
     checks: Checks
     components: Table
     components_notes: tuple[str, ...]
+    markouts: Table | None
     interventions: Table | None
     interventions_text: str
     windows_text: str
@@ -96,6 +97,7 @@ def build_view(record: RunRecord) -> View:
         checks=checks,
         components=sections.components(record),
         components_notes=sections.components_notes(record),
+        markouts=sections.markouts(record),
         interventions=interventions,
         interventions_text=interventions_text,
         windows_text=sections.windows_text(record),

@@ -87,6 +87,21 @@ def slice_of(money: dict[str, float], notional: float, fills: int) -> dict[str, 
     }
 
 
+def markouts_of(fills: int) -> list[dict[str, Any]]:
+    """The mid goes against us for a minute; the minute's last fills have no later mid."""
+    rows = []
+    for i, horizon in enumerate((1, 5, 10, 60)):
+        for side, share in (("both", 1.0), ("buy", 0.6), ("sell", 0.4)):
+            missing = i * 2 if side == "both" else i
+            n = round(fills * share) - missing
+            cost = None if n <= 0 else 0.4 + 0.5 * i + (share - 0.5)
+            rows.append(
+                {"horizon_s": horizon, "side": side, "n": max(n, 0), "missing": missing, "markout_bps": cost}
+                | {"stderr_bps": None if cost is None else 0.1 + 0.05 * i}
+            )
+    return rows
+
+
 def edge_report(windows: int, per_iteration: int, *, fills: bool = True, control: bool = True) -> dict[str, Any]:
     rng = random.Random(7)
     rows, control_rows, sums = [], [], dict.fromkeys(COMPONENTS, 0.0)
@@ -134,6 +149,7 @@ def edge_report(windows: int, per_iteration: int, *, fills: bool = True, control
         "windows": rows,
         "iterations": iterations,
         "symbols": {"BTCUSDT": totals},
+        "markouts": markouts_of(fill_sum) if fill_sum else [],
         "lanes": lanes,
     }
 

@@ -43,7 +43,7 @@ def test_a_published_run_is_whole_and_latest_leads_to_it(normal: RunRecord, tmp_
     folder = publish(normal, tmp_path, wall_clock={"duration_s": 41.5})
     assert folder == tmp_path / "2026-11-20" / normal.run_id
     assert {path.name for path in folder.iterdir() if path.is_file()} == NAMES
-    assert len(list((folder / "charts").iterdir())) == 7
+    assert len(list((folder / "charts").iterdir())) == 8
     assert json.loads((tmp_path / "latest" / "KPI_GATE.json").read_text())["verdict"] == "WARN"
     assert json.loads((folder / "runtime_overrides.json").read_text()) == normal.params_final
     assert not list(tmp_path.rglob(".*"))

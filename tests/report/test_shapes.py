@@ -65,7 +65,8 @@ def test_one_window_and_one_iteration(normal: RunRecord) -> None:
 
 def test_interrupted_before_the_first_window(normal: RunRecord) -> None:
     record = replace(cut(normal, 0), interrupted=True, series={})
-    edge = dict(record.edge) | {"totals": dict.fromkeys(METRICS, None) | {"n": {}, "null_reasons": {}}}
+    totals = dict.fromkeys(METRICS, None) | {"n": {}, "null_reasons": {}}
+    edge = dict(record.edge) | {"totals": totals, "markouts": []}
     text = report_with_charts(replace(record, edge=edge))
     assert "interrupted after 0 windows in 0 of 6 iterations" in text
     assert "no window completed" in text
