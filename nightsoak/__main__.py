@@ -20,6 +20,7 @@ GROUPS = (
     "nightsoak.verify",
     "nightsoak.judge",
     "nightsoak.setup",
+    "nightsoak.up",
 )
 """Modules with `register(commands)`: each adds its subparsers and sets `run` to a function(args) -> exit code."""
 
