@@ -24,9 +24,13 @@ def main() -> int:
     try:
         # Here, so that a stop which arrives during the imports is heard.
         from engine.bot.replay import open_bot
+        from engine.control.attach import controlled
         from engine.soak import RunPlan
 
-        open_bot(RunPlan.read(args.plan), commands, say, resume=args.resume).run()
+        plan = RunPlan.read(args.plan)
+        bot = open_bot(plan, commands, say, resume=args.resume)
+        with controlled(bot, plan, say):
+            bot.run()
     except NightsoakError as error:
         name = type(error).__name__
         say({"event": "error", "error": name, "what": error.what, "where": error.where, "remedy": error.remedy})

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from engine.bot.telemetry import SessionGauge, Telemetry
 from engine.maker.session import MakerSession
 from engine.maker.state import Array, Config
 from engine.market.events import LAST
@@ -44,6 +45,7 @@ class ReplayMarket:
         self._early: list[Array] = []
         # Compiles the kernel where its cache is cold, half a minute: before the journal is begun, not after.
         self._session.advance(tape.columns, start_ns, self._order)
+        self._gauge = SessionGauge(self._session)
 
     def advance(self, until_ns: int) -> Array:
         """Everything before `until_ns`; RECORD_DTYPE rows in time order."""
@@ -78,6 +80,26 @@ class ReplayMarket:
 
     def set_params(self, lane: int, params: Mapping[str, float]) -> None:
         self._session.set_params(lane, params)
+
+    def set_paused(self, lane: int, paused: bool) -> None:
+        self._session.set_paused(lane, paused)
+
+    def flatten(self, lane: int) -> None:
+        self._session.flatten(lane)
+
+    def set_limits(self, order_lots: int, cap_lots: int) -> None:
+        self._session.config = self._session.config._replace(order_lots=order_lots, cap_lots=cap_lots)
+
+    def telemetry(self, now_ns: int) -> Telemetry:
+        return self._gauge.look(self._tape.columns, now_ns)
+
+    @property
+    def cap_lots(self) -> int:
+        return self._session.config.cap_lots
+
+    @property
+    def reference_mid2(self) -> int:
+        return self._tape.reference_mid2()
 
     @property
     def events(self) -> int:

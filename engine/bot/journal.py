@@ -48,7 +48,7 @@ class JournalWriter:
     ) -> None:
         self.folder, self.run_id, self.symbol = folder, run_id, symbol
         self.next_seq = start_seq
-        self._number, self._rotate_bytes = start_file, rotate_bytes
+        self._number, self.rotate_bytes, self.buffer_bytes = start_file, rotate_bytes, _BUFFER_BYTES
         self._buffer = bytearray()
         self._file: IO[bytes] | None = None
         self._open()
@@ -63,7 +63,7 @@ class JournalWriter:
         line = {"v": JOURNAL_VERSION, "run_id": self.run_id, "seq": self.next_seq, "symbol": self.symbol, **record}
         self._buffer += orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         self.next_seq += 1
-        if len(self._buffer) >= _BUFFER_BYTES:
+        if len(self._buffer) >= self.buffer_bytes:
             self._drain()
 
     def write_all(self, records: Iterable[Mapping[str, Any]]) -> None:
@@ -77,7 +77,7 @@ class JournalWriter:
         with _storage_errors(self.path):
             os.fsync(self._file.fileno())
             size_bytes = self._file.tell()
-        if size_bytes >= self._rotate_bytes:
+        if size_bytes >= self.rotate_bytes:
             self._file.close()
             self._number += 1
             self._open()
@@ -132,7 +132,8 @@ class JournalTail:
     """Where a journal ends. `positions_lots` and `last_order_ids` by lane; `params` is lane 0's set in force.
 
     `start` is the run_start record, `last` the last whole one; `next_window` is the first that was not closed.
-    `file_number` is that of the last file, `torn` whether its last line lacks its end.
+    `controls` are its control records. `file_number` is that of the last file, `torn` whether its last line lacks
+    its end.
     """
 
     file_number: int
@@ -143,6 +144,7 @@ class JournalTail:
     last_order_ids: Mapping[int, int] = field(default_factory=dict)
     params: Mapping[str, float] = field(default_factory=dict)
     next_window: int = 0
+    controls: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def awaits_decision(self) -> bool:
@@ -185,6 +187,7 @@ def read_tail(folder: Path, run_id: str) -> JournalTail:
     order_ids: dict[int, int] = {}
     params: Mapping[str, float] = {}
     next_window = 0
+    controls: list[Mapping[str, Any]] = []
     for path in files:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -206,11 +209,13 @@ def read_tail(folder: Path, run_id: str) -> JournalTail:
                     params = record["params"]
                 elif kind == "window_end":
                     next_window = record["window"] + 1
+                elif kind == "control":
+                    controls.append(record)
                 last = record
     if start is None:
         raise JournalError("holds no whole record", where=str(files[0]), remedy="start a new run")
     number = int(files[-1].name.split(".")[-2])
-    return JournalTail(number, start, last, torn, positions, order_ids, params, next_window)
+    return JournalTail(number, start, last, torn, positions, order_ids, params, next_window, tuple(controls))
 
 
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from engine.bot.journal import JournalTail, JournalWriter
 from engine.bot.overrides import pick_up
 from engine.bot.protocol import COMPLETE, Message
 from engine.bot.records import Record, RecordFormatter
+from engine.bot.telemetry import Telemetry
 from engine.params import Params
 from engine.soak import NS_PER_S, Schedule
 
@@ -42,6 +43,22 @@ class Market(Protocol):
     def take_valid_ns(self, now_ns: int) -> int: ...
     def set_params(self, lane: int, params: Mapping[str, float]) -> None: ...
 
+    # for the control plane
+    def set_paused(self, lane: int, paused: bool) -> None: ...
+    def flatten(self, lane: int) -> None: ...
+    def set_limits(self, order_lots: int, cap_lots: int) -> None:
+        """Largest quote and position cap of every lane."""
+
+    def telemetry(self, now_ns: int) -> Telemetry: ...
+
+    @property
+    def cap_lots(self) -> int:
+        """The position cap in force."""
+
+    @property
+    def reference_mid2(self) -> int:
+        """The mid (bid + ask, in ticks) at which sizes in quote currency become lots."""
+
     @property
     def events(self) -> int:
         """Market events seen so far."""
@@ -56,6 +73,19 @@ class Ear(Protocol):
 
     def wait(self) -> Message: ...
     def stop_wanted(self) -> str: ...
+
+
+class Desk(Protocol):
+    """The control plane's part in the loop (engine.control.desk); every call is between two seconds."""
+
+    def act(self) -> None:
+        """Carry out actions that wait; they take effect at the bot's present market time."""
+
+    def see(self, parts: list[Any], wall_ns: int) -> None:
+        """A second has passed: its RECORD_DTYPE rows, part after part, and the wall time that the market took."""
+
+    def edge(self, window: int, *, iteration_end: bool) -> None:
+        """A window is over, its records are written."""
 
 
 class Stopped(Exception):  # noqa: N818  (an outcome, not a fault)
@@ -91,6 +121,7 @@ class Bot:
         self.overrides_file, self.tail = overrides_file, tail
         self.market, self.formatter, self.journal, self.ear, self.say = market, formatter, journal, ear, say
         self.now_ns = schedule.start_ns
+        self.desk: Desk | None = None
         self._window = 0
         self._edge_ns = schedule.start_ns
         self._gaps = list(market.gaps)
@@ -162,22 +193,32 @@ class Bot:
         while self.now_ns < end_ns:
             if reason := self.ear.stop_wanted():
                 raise Stopped(reason)
+            if self.desk:
+                self.desk.act()
             whole_seconds = (self.now_ns - self.schedule.start_ns) // NS_PER_S + 1
             until_ns = min(self.schedule.start_ns + whole_seconds * NS_PER_S, end_ns)
+            started_ns = time.perf_counter_ns()
+            parts = []
             while self._gaps and self._gaps[0][0] < until_ns:
                 at_ns, why = self._gaps.pop(0)
-                self.journal.write_all(self.formatter.rows(self.market.advance(at_ns)))
+                parts.append(self.market.advance(at_ns))
+                self.journal.write_all(self.formatter.rows(parts[-1]))
                 self._write({"type": "gap", "ts_ns": at_ns, "lane": 0, "reason": why})
-            self.journal.write_all(self.formatter.rows(self.market.advance(until_ns)))
+            parts.append(self.market.advance(until_ns))
+            wall_ns = time.perf_counter_ns() - started_ns
+            self.journal.write_all(self.formatter.rows(parts[-1]))
             self.now_ns = until_ns
             if until_ns < end_ns:
                 self._mark()
+            if self.desk:
+                self.desk.see(parts, wall_ns)
 
     def _close_window(self, *, last: bool) -> None:
         """What stands at a window's edge; an early stop makes an edge of the moment it came at."""
         window, schedule = self._window, self.schedule
         self.journal.write_all(self.formatter.blocks(self.now_ns, self.market.take_blocks()))
         self._mark()
+        iteration_end = last or schedule.ends_iteration(window)
         self._write(
             {
                 "type": "window_end",
@@ -186,13 +227,15 @@ class Bot:
                 "window": window,
                 "iteration": schedule.iteration_of(window),
                 "start_ns": schedule.window_start_ns(window),
-                "iteration_end": last or schedule.ends_iteration(window),
+                "iteration_end": iteration_end,
                 "valid_book_ms": self.market.take_valid_ns(self.now_ns) / _NS_PER_MS,
                 "events": self.market.events - self._events_before,
             }
         )
         self._events_before, self._edge_ns = self.market.events, self.now_ns
         self.journal.flush()
+        if self.desk:
+            self.desk.edge(window, iteration_end=iteration_end)
 
     def _end_iteration(self, window: int) -> None:
         iteration = self.schedule.iteration_of(window)
@@ -208,14 +251,16 @@ class Bot:
         found = pick_up(self.overrides_file, self.params)
         if found.refused:
             self.say({"event": "overrides_refused", "reason": found.refused, "ts_ns": self.now_ns})
-        if not found.changed:
-            return
-        self.params = found.params
-        self.market.set_params(0, found.params)
-        params = dict(found.params)
+        if found.changed:
+            self.change_params(found.params, source)
+
+    def change_params(self, new: Params, source: str) -> None:
+        """Put lane 0's parameters in force from now on."""
+        self.params = new
+        self.market.set_params(0, new)
+        params = dict(new)
         record = {"type": "params", "ts_ns": self.now_ns, "lane": 0, "params": params, "source": source}
-        self._write({**record, "effective_ts_ns": self.now_ns})
-        self.journal.flush()
+        self.write_now({**record, "effective_ts_ns": self.now_ns})
         self.say({"event": "params", "params": params, "source": source, "ts_ns": self.now_ns})
 
     def _mark(self) -> None:
@@ -223,6 +268,11 @@ class Bot:
         touch = self.market.touch()
         if touch != _NO_TOUCH:
             self._write(self.formatter.mark(self.now_ns, touch))
+
+    def write_now(self, record: Record) -> None:
+        """Journal a record and make it durable."""
+        self._write(record)
+        self.journal.flush()
 
     def _write(self, record: Record) -> None:
         self.journal.write(record)

@@ -6,6 +6,7 @@ Bot to flow, on its stdout:
     {"event": "edge", "iteration", "window", "ts_ns"}           an iteration is over; the bot waits for an answer
     {"event": "params", "params", "source", "ts_ns"}            new parameters took effect
     {"event": "overrides_refused", "reason", "ts_ns"}           the file was bad; the former parameters stay
+    {"event": "control", "url", "token_file"}                   the control plane is served; null: a configured token
     {"event": "end", "reason", "ts_ns"}                         journal closed
     {"event": "error", "error", "what", "where", "remedy"}      could not go on; `error` is the class
 Flow to bot, on its stdin:

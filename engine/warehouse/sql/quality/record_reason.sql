@@ -46,7 +46,7 @@ FROM (
                 CASE WHEN amount IS NULL THEN 'funding without amount' END
             WHEN type = 'params' THEN
                 CASE WHEN params IS NULL THEN 'params without parameters' END
-            WHEN type NOT IN ('run_end', 'heartbeat', 'window_end', 'gap') THEN 'type ' || type || ' is unknown'
+            WHEN type NOT IN ('run_end', 'heartbeat', 'window_end', 'gap', 'control') THEN 'type ' || type || ' is unknown'
         END AS reason
     FROM incoming
 ) AS judged

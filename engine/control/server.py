@@ -1,0 +1,118 @@
+"""uvicorn in a thread of the bot's process, on 127.0.0.1; it is gone when the block ends, or the process does."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+
+from engine.control.app import log
+from engine.control.guard import App
+from engine.control.settings import ControlSettings, Token
+from engine.errors import StorageError
+from engine.files import write_json
+
+HOST = "127.0.0.1"
+ADDRESS_FILE = "control_address.json"
+LOG_FILE = "control.log"
+_LOG_BYTES = 1 << 20
+_START_S = 10.0
+_STOP_S = 5.0
+
+
+class ControlServer:
+    """`with ControlServer(...) as url:` serves while the block runs.
+
+    The run's folder gets `control_address.json` (url, token_file, pid; gone at the end) and `control.log`.
+
+    Args:
+        app_for: makes the application for the port that was bound.
+    """
+
+    def __init__(
+        self, settings: ControlSettings, token: Token, run_folder: Path, app_for: Callable[[int], App]
+    ) -> None:
+        self._token, self._folder = token, run_folder
+        self._socket = _bound(settings.port)
+        port = self._socket.getsockname()[1]
+        self.url = f"http://{HOST}:{port}"
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app_for(port),
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=settings.concurrency_limit,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+        self._log_handler: logging.Handler | None = None
+
+    def _serve(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def __enter__(self) -> str:
+        self._open_log()
+        self._thread.start()
+        deadline_s = time.monotonic() + _START_S
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline_s:
+                raise StorageError("the control plane did not start", where=self.url, remedy="see the bot's log")
+            time.sleep(0.005)
+        file = str(self._token.file) if self._token.file else None
+        write_json(self._folder / ADDRESS_FILE, {"url": self.url, "token_file": file, "pid": os.getpid()})
+        return self.url
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(_STOP_S)
+        self._socket.close()
+        with suppress(OSError):
+            (self._folder / ADDRESS_FILE).unlink()
+            if self._token.file:
+                self._token.file.unlink()
+        if self._log_handler:
+            log.removeHandler(self._log_handler)
+            self._log_handler.close()
+
+    def _open_log(self) -> None:
+        handler = logging.handlers.RotatingFileHandler(
+            self._folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8"
+        )
+        formatter = logging.Formatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        self._log_handler = handler
+
+
+def _bound(port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((HOST, port))
+    except OSError as error:
+        found.close()
+        raise StorageError(
+            f"cannot listen: {error.strerror}", where=f"{HOST}:{port}", remedy="set port to 0 in config/control.json"
+        ) from error
+    return found
