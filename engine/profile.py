@@ -105,6 +105,12 @@ def profile_path(folder: Path, name: str) -> Path:
     return folder / "profiles" / f"market_maker_{name}.json"
 
 
+def profile_names(folder: Path) -> list[str]:
+    """The profiles in config folder `folder`, sorted."""
+    files = profile_path(folder, "").parent.glob("market_maker_*.json")
+    return sorted(file.stem.removeprefix("market_maker_") for file in files)
+
+
 def load_profile(folder: Path, name: str) -> Profile:
     """The profile `name` from config folder `folder`.
 
@@ -113,7 +119,7 @@ def load_profile(folder: Path, name: str) -> Profile:
     """
     path = profile_path(folder, name)
     if not path.is_file():
-        known = sorted(p.stem.removeprefix("market_maker_") for p in path.parent.glob("market_maker_*.json"))
+        known = profile_names(folder)
         raise ConfigError(
             f"no profile {name!r}", where=str(path.parent), remedy=f"known ones: {', '.join(known) or 'none'}"
         )

@@ -15,6 +15,7 @@ GROUPS = (
     "nightsoak.tape",
     "nightsoak.replay",
     "nightsoak.warehouse",
+    "nightsoak.figures",
     "nightsoak.care",
     "nightsoak.report",
     "nightsoak.verify",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def run_kpis(args: argparse.Namespace) -> int:
     from engine.warehouse.quality import run_checks
     from engine.warehouse.runs import resolve_run
 
-    with _warehouse(args) as wh:
+    with open_warehouse(args) as wh:
         run_id = resolve_run(wh, args.run_ref)
         report = edge_report(wh, run_id)
         checks = run_checks(wh, run_id)
@@ -161,39 +162,39 @@ def run_kpis(args: argparse.Namespace) -> int:
 
 def run_windows(args: argparse.Namespace) -> int:
     from engine.warehouse.runs import resolve_run
-    from engine.warehouse.series import window_table
+    from engine.warehouse.series import WINDOW_COLUMNS, window_table
 
-    with _warehouse(args) as wh:
+    with open_warehouse(args) as wh:
         rows = window_table(wh, resolve_run(wh, args.run_ref), args.seconds)
     if args.csv:
-        _print_csv(rows)
+        print_csv(WINDOW_COLUMNS, rows)
         return 0
     print(f"{'window':>6} {'net_bps':>10} {'net_pnl':>12} {'notional':>14} {'fills':>6}")
     for row in rows:
-        net = "no fills" if row["net_bps"] is None and not row["fills"] else _shown(row["net_bps"], ".3f")
-        pnl, notional = _shown(row["net_pnl_quote"], ".6g"), _shown(row["notional_quote"], ".6g")
+        net = "no fills" if row["net_bps"] is None and not row["fills"] else shown(row["net_bps"], ".3f")
+        pnl, notional = shown(row["net_pnl_quote"], ".6g"), shown(row["notional_quote"], ".6g")
         print(f"{row['window']:>6} {net:>10} {pnl:>12} {notional:>14} {row['fills']:>6}")
     hint("--csv prints every KPI")
     return 0
 
 
-def _shown(value: float | None, form: str) -> str:
-    return "no data" if value is None else format(value, form)
+def shown(value: float | None, form: str, unknown: str = "no data") -> str:
+    """A number for a reader."""
+    return unknown if value is None else format(value, form)
 
 
-def _print_csv(rows: list[dict[str, Any]]) -> None:
+def print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
     """Full precision; null is an empty field."""
     import csv
     import sys
 
-    from engine.warehouse.series import WINDOW_COLUMNS
-
-    writer = csv.DictWriter(sys.stdout, WINDOW_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
 
 
-def _warehouse(args: argparse.Namespace) -> Any:
+def open_warehouse(args: argparse.Namespace) -> Any:
+    """The warehouse of --db or of the installation, waited for a moment."""
     from engine.paths import Paths
     from engine.warehouse.db import Warehouse
 

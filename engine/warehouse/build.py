@@ -21,7 +21,7 @@ from engine.errors import JournalError
 from engine.instrument import VALUE_SCALE
 from engine.warehouse.db import Warehouse
 from engine.warehouse.fields import DECIMAL_TYPE
-from engine.warehouse.scope import Run, Slice, Window, create_scope, journalled_windows, load_run, recut
+from engine.warehouse.scope import Run, Slice, Window, create_scope, edges_every, journalled_windows, load_run, recut
 
 SQL = Path(__file__).parent / "sql"
 LAYERS = {"core": "core", "attribution": "attr", "kpi": "kpi", "checks": "check"}
@@ -96,13 +96,17 @@ def build_order() -> tuple[str, ...]:
         raise AssertionError(f"Inputs headers form a circle: {error.args[1]}") from error
 
 
-def build(wh: Warehouse, run_id: str, *, seconds: int | None = None) -> Built:
-    """Make every table for one run; windows as journalled, or of `seconds`. Built once per session and run.
+def build(wh: Warehouse, run_id: str, *, seconds: int | None = None, edges_ns: tuple[int, ...] | None = None) -> Built:
+    """Make every table for one run, once per session and run.
+
+    Args:
+        seconds: windows of this length instead of those that were journalled.
+        edges_ns: windows with these edges (ns UTC, those within the run) instead.
 
     Raises:
         JournalError: the run is unknown, or its records cannot be told in lots.
     """
-    key = (run_id, seconds)
+    key = (run_id, seconds, edges_ns)
     if wh.built is not None and wh.built[0] == key:
         built: Built = wh.built[1]
         return built
@@ -110,7 +114,9 @@ def build(wh: Warehouse, run_id: str, *, seconds: int | None = None) -> Built:
     run = load_run(wh, run_id)
     windows = journalled_windows(wh, run)
     if seconds is not None:
-        windows = recut(run, windows, seconds)
+        edges_ns = tuple(edges_every(run, seconds))
+    if edges_ns is not None:
+        windows = recut(run, windows, edges_ns)
     slices = create_scope(wh, run, windows)
     for table in build_order():
         if table in _COMPUTED:

@@ -27,9 +27,11 @@ class CheckResult:
         return not self.offending
 
 
-def run_checks(wh: Warehouse, run_id: str, *, seconds: int | None = None) -> list[CheckResult]:
-    """Every check on one run, by name."""
-    build(wh, run_id, seconds=seconds)
+def run_checks(
+    wh: Warehouse, run_id: str, *, seconds: int | None = None, edges_ns: tuple[int, ...] | None = None
+) -> list[CheckResult]:
+    """Every check on one run, by name; the run is cut as `build` is told to."""
+    build(wh, run_id, seconds=seconds, edges_ns=edges_ns)
     results = []
     for table, query in queries().items():
         if not table.startswith("check_"):
@@ -42,13 +44,15 @@ def run_checks(wh: Warehouse, run_id: str, *, seconds: int | None = None) -> lis
     return results
 
 
-def require_sound(wh: Warehouse, run_id: str, *, seconds: int | None = None) -> list[CheckResult]:
+def require_sound(
+    wh: Warehouse, run_id: str, *, seconds: int | None = None, edges_ns: tuple[int, ...] | None = None
+) -> list[CheckResult]:
     """All results, if no check of severity fail offends.
 
     Raises:
         VerificationError: the numbers contradict themselves, so none of them is shown.
     """
-    results = run_checks(wh, run_id, seconds=seconds)
+    results = run_checks(wh, run_id, seconds=seconds, edges_ns=edges_ns)
     for check in results:
         if check.severity == "fail" and not check.passed:
             raise VerificationError(

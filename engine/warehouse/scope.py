@@ -129,7 +129,7 @@ def journalled_windows(wh: Warehouse, run: Run) -> list[Window]:
         [run.run_id, run.start_ns],
     )
     if not ends:
-        return cut_windows(run, run.window_seconds)
+        return cut_windows(run, edges_every(run, run.window_seconds))
     by_end = {row[0]: row for row in ends}
     edges = {run.start_ns, *by_end, *(row[1] for row in ends if row[1] is not None and row[1] > run.start_ns)}
     if run.end_ns > max(edges):
@@ -153,8 +153,8 @@ def journalled_windows(wh: Warehouse, run: Run) -> list[Window]:
     return windows
 
 
-def cut_windows(run: Run, seconds: int) -> list[Window]:
-    """Windows of `seconds`, the last one short, with nothing known of the book.
+def edges_every(run: Run, seconds: int) -> list[int]:
+    """The edges, ns UTC, of windows of `seconds` from the run's start, the last one short.
 
     Raises:
         JournalError: there would be more than MOST_WINDOWS.
@@ -166,14 +166,19 @@ def cut_windows(run: Run, seconds: int) -> list[Window]:
             where=f"run {run.run_id}",
             remedy="cut longer windows; if the run was short, its times are wrong (ts_ns is UTC in ns)",
         )
-    edges = [*range(run.start_ns, run.end_ns, step), run.end_ns]
+    return [*range(run.start_ns, run.end_ns, step), run.end_ns]
+
+
+def cut_windows(run: Run, edges_ns: Sequence[int]) -> list[Window]:
+    """Windows between those of `edges_ns` that lie within the run, with nothing known of the book."""
+    edges = sorted({run.start_ns, *(edge for edge in edges_ns if run.start_ns < edge < run.end_ns), run.end_ns})
     return [Window(number, 0, start, end, None) for number, (start, end) in enumerate(pairwise(edges))]
 
 
-def recut(run: Run, windows: Sequence[Window], seconds: int) -> list[Window]:
+def recut(run: Run, windows: Sequence[Window], edges_ns: Sequence[int]) -> list[Window]:
     """`windows` cut anew; the valid book time is kept where no old window straddles a new edge."""
     cut = []
-    for new in cut_windows(run, seconds):
+    for new in cut_windows(run, edges_ns):
         inside = [w for w in windows if new.start_ns <= w.start_ns and w.end_ns <= new.end_ns]
         whole = sum(w.end_ns - w.start_ns for w in inside) == new.end_ns - new.start_ns
         known = [w.valid_book_ns for w in inside if w.valid_book_ns is not None]

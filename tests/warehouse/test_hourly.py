@@ -1,0 +1,129 @@
+"""Hours over any span: sums over runs of sums, against the runs' own totals."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from engine.errors import InputError
+from engine.warehouse.edge import edge_report
+from engine.warehouse.hourly import HOUR_COLUMNS, HOUR_NS, hourly, recorded_span
+from engine.warehouse.ingest import ingest
+
+START_S = 1_723_161_600  # as conftest: midnight of 9 August 2024, a full hour
+HOUR_S = 3600
+
+
+def at(seconds: float) -> int:
+    return (START_S + round(seconds)) * 10**9
+
+
+def trading(journal, fills, end_s):
+    """A run that buys 10 lots at `price` and sells them 4 later, at each of `fills` (seconds, price)."""
+    j = journal.start(lanes=1).mark(0, "60000.0")
+    for seconds, price in fills:
+        mid = f"{price:.1f}"
+        j.mark(seconds, mid)
+        j.fill(seconds, "buy", "0.010", mid, fee="-0.1", quote_mid=mid, fill_mid=mid)
+        j.fill(seconds + 1, "sell", "0.010", f"{price + 4:.1f}", quote_mid=mid, fill_mid=mid).mark(seconds + 1, mid)
+    return j.mark(end_s, "60000.0").add("heartbeat", end_s)
+
+
+@pytest.fixture
+def wh(new_journal, open_warehouse, tmp_path):
+    """Two runs of BTCUSDT over the first hours, one of them longer, and one of ETHUSDT."""
+    one = trading(new_journal("one"), [(100, 60000), (4000, 61000), (8000, 62000)], 9000)
+    two = trading(new_journal("two"), [(200, 60000)], 3000)
+    three = trading(new_journal("three"), [(3700, 2000)], 4000)
+    for record in three.records:
+        record["symbol"] = "ETHUSDT"
+    with open_warehouse() as warehouse:
+        for journal in (one, two, three):
+            ingest(warehouse, [journal.write(tmp_path / f"{journal.run_id}.0.jsonl")])
+        yield warehouse
+
+
+def test_hours_are_sums_over_the_runs_in_them(wh):
+    found = hourly(wh, at(-HOUR_S), at(4 * HOUR_S))
+    assert found.left_out == {}
+    assert {tuple(row) for row in found.rows} == {HOUR_COLUMNS}
+    rows = {(row["symbol"], (row["start_ns"] - at(0)) // HOUR_NS): row for row in found.rows}
+    assert sorted(rows) == [(symbol, hour) for symbol in ("BTCUSDT", "ETHUSDT") for hour in (-1, 0, 1, 2, 3)]
+    first = rows["BTCUSDT", 0]
+    notional = 2 * (600 + Fraction("600.04"))
+    assert (first["runs"], first["fills"], first["seconds"]) == (2, 4, 3600 + 3000)
+    assert first["hour"] == "2024-08-09T00:00:00Z"
+    assert first["notional_quote"] == float(notional)
+    assert first["net_pnl_quote"] == pytest.approx(2 * (0.04 - 0.1), abs=1e-12)
+    assert first["net_bps"] == pytest.approx(float(1e4 * Fraction("-0.12") / notional), rel=1e-12)
+    assert first["realised_pnl_quote"] == pytest.approx(-0.12)
+    assert first["unrealised_pnl_quote"] == 0
+    assert first["maker_taker_ratio"] == 1.0
+    assert [rows["BTCUSDT", hour]["runs"] for hour in (1, 2)] == [1, 1]
+    assert rows["BTCUSDT", 2]["seconds"] == 9000 - 2 * HOUR_S
+    assert rows["ETHUSDT", 1]["net_pnl_quote"] == pytest.approx(-0.06)
+
+
+def test_hours_without_data_say_so(wh):
+    rows = hourly(wh, at(-HOUR_S), at(4 * HOUR_S), "ETHUSDT").rows
+    assert [row["runs"] for row in rows] == [0, 1, 1, 0, 0]
+    empty, quiet = rows[0], rows[1]
+    assert empty["seconds"] == 0
+    assert {empty[name] for name in HOUR_COLUMNS[7:]} == {None}
+    assert (quiet["fills"], quiet["net_pnl_quote"], quiet["net_bps"]) == (0, 0.0, None)
+    nobody = hourly(wh, at(0), at(2 * HOUR_S), "XRPUSDT").rows
+    assert [(row["symbol"], row["runs"], row["fills"]) for row in nobody] == [("XRPUSDT", 0, None)] * 2
+
+
+def test_the_span_cuts_within_an_hour(wh):
+    rows = hourly(wh, at(50), at(HOUR_S + 450), "BTCUSDT").rows
+    assert [(row["start_ns"], row["end_ns"]) for row in rows] == [(at(50), at(HOUR_S)), (at(HOUR_S), at(HOUR_S + 450))]
+    assert [row["fills"] for row in rows] == [4, 2]
+    assert [row["seconds"] for row in rows] == [3550 + 2950, 450]
+
+
+@pytest.mark.parametrize("kind", ["linear", "inverse"])
+def test_any_span_adds_up_to_the_runs_totals(random_run, instruments, open_warehouse, tmp_path, kind):
+    runs = [random_run(seed, instruments[kind]) for seed in (41, 42, 43)]
+    with open_warehouse() as wh:
+        for run in runs:
+            ingest(wh, [run.journal.write(tmp_path / f"{run.journal.run_id}.0.jsonl")])
+        [row] = hourly(wh, *recorded_span(wh)).rows
+        totals = [edge_report(wh, run.journal.run_id)["totals"] for run in runs]
+    for name in ("net_pnl_quote", "realised_pnl_quote", "unrealised_pnl_quote", "notional_quote", "fills"):
+        assert row[name] == pytest.approx(sum(t[name] for t in totals), abs=1e-11)
+    for name in ("net_bps", "gross_bps", "fees_eff_bps", "slippage_bps", "inventory_bps"):
+        wanted = sum(t[name] * t["notional_quote"] for t in totals) / row["notional_quote"]
+        assert row[name] == pytest.approx(wanted, abs=1e-9)
+    adverse = [t["adverse_bps"] for t in totals]
+    assert min(adverse) < row["adverse_bps"] < max(adverse)
+    assert row["coverage_pct"] == pytest.approx(100.0)
+    assert row["risk_ratio"] is not None
+
+
+def test_what_one_run_does_not_know_the_hour_does_not_know(new_journal, open_warehouse, tmp_path):
+    known = trading(new_journal("known"), [(100, 60000)], 200)
+    unknown = trading(new_journal("unknown"), [(100, 60000)], 200)
+    fee = next(record for record in unknown.records if record["type"] == "fill")
+    fee["fee_currency"] = "BNB"
+    headless = new_journal("headless").mark(5, "60000.0")
+    with open_warehouse() as wh:
+        for journal in (known, unknown, headless):
+            ingest(wh, [journal.write(tmp_path / f"{journal.run_id}.0.jsonl")])
+        found = hourly(wh, at(0), at(HOUR_S))
+    [row] = found.rows
+    assert row["fills"] == 4
+    assert row["net_bps"] is row["net_pnl_quote"] is row["fees_eff_bps"] is row["realised_pnl_quote"] is None
+    assert row["gross_bps"] is not None
+    assert list(found.left_out) == ["headless"]
+    assert "no run_start" in found.left_out["headless"]
+
+
+def test_bad_spans_are_refused(wh, open_warehouse):
+    with pytest.raises(InputError, match="the span is empty"):
+        hourly(wh, at(1), at(1))
+    with pytest.raises(InputError, match="more than 100000 hours"):
+        hourly(wh, 0, at(0))
+    with open_warehouse("empty") as empty, pytest.raises(InputError, match="no records"):
+        recorded_span(empty)
