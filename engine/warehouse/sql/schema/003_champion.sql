@@ -43,3 +43,24 @@ CREATE TABLE evidence_confirmation (
     reason VARCHAR NOT NULL,
     when_utc VARCHAR NOT NULL
 );
+
+-- What each lane came to in each window, with the parameter set it ran: the paired evidence of every night. It follows
+-- from the raw tables and is kept when they are pruned, so that what was looked at once cannot be looked at afresh.
+CREATE TABLE evidence_window (
+    symbol VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    records BIGINT NOT NULL,        -- of the run when this was made: other than now means stale
+    mode VARCHAR NOT NULL,
+    begun_ns BIGINT NOT NULL,       -- by the wall clock where the run id says so, else the market's
+    lane BIGINT NOT NULL,
+    role VARCHAR NOT NULL,
+    "window" BIGINT NOT NULL,
+    start_ns BIGINT NOT NULL,
+    end_ns BIGINT NOT NULL,
+    params_sha256 VARCHAR,          -- of the set in force all through the window; null where it changed inside
+    net_units HUGEINT,              -- 1e-12 of the PnL currency; null where unknown
+    notional_units HUGEINT,
+    mid_start DECIMAL(38, 18),
+    mid_end DECIMAL(38, 18),
+    sound BOOLEAN NOT NULL          -- the run's numbers do not contradict each other
+);

@@ -1,0 +1,128 @@
+"""Taking a champion back: former parameters in force again, byte for byte, with a report and an event.
+
+The steps, each of which may be done again after a kill at any moment and then ends the same: the history and the state
+(ChampionStore), datasets/overrides/<symbol>.json, which a running bot picks up, reports/<utc-date>/<rollback-id>/, and
+a line in datasets/events.jsonl. All of them follow from the change in the history alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from engine.champion.change import Champion, Change
+from engine.champion.store import ChampionStore
+from engine.champion.watch import Watch
+from engine.errors import InputError
+from engine.events import ROLLED_BACK, Event, emit
+from engine.files import write_atomic
+from engine.params import PARAMETERS
+from engine.paths import Paths, file_name
+from engine.report.rollback_artefacts import write_rollback
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """`champion` is in force again instead of `from_id`; `event` is what the flow turns into a notice."""
+
+    champion: Champion
+    from_id: str
+    rollback_id: str
+    folder: Path
+    report: Path
+    event: Event
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "champion": self.champion.to_json(),
+            "from_id": self.from_id,
+            "rollback_id": self.rollback_id,
+            "report": str(self.report),
+            "event": self.event.to_json(),
+        }
+
+
+def roll_back(
+    paths: Paths,
+    symbol: str,
+    *,
+    why: str,
+    who: str = "nightsoak",
+    watch: Watch | None = None,
+    evidence: Mapping[str, Any] | None = None,
+    to: str | None = None,
+    failing: str | None = None,
+    at_utc: datetime | None = None,
+) -> RolledBack:
+    """Put a former champion back and tell everybody.
+
+    Args:
+        why: the reason with its numbers.
+        watch: what the detector saw, for history and report.
+        to: the id to go back to; by default the champion before this one.
+        failing: the champion to take back. Where it was taken back already, what a kill left undone of that is done.
+
+    Raises:
+        InputError: nothing to go back to, no such id, or `failing` is not the champion.
+        StorageError: something could not be written; call again to finish.
+    """
+    store = ChampionStore(paths, symbol)
+    seen = dict(evidence or {}) | ({"watch": watch.to_json()} if watch is not None else {})
+    champion = store.rollback(to, who=who, why=why, evidence=seen, at_utc=at_utc, failing=failing)
+    change = _last(store)
+    if change.kind != "rollback" or (failing is not None and change.instead_of != failing):
+        raise InputError(f"{failing} is not the champion, {champion.id} is", where=symbol, remedy="nothing was changed")
+    write_atomic(paths.overrides(symbol), champion.bytes)
+    document = rollback_document(store, change)
+    folder = paths.reports / change.when_utc[:10] / document["rollback_id"]
+    report = write_rollback(document, folder)
+    payload = {
+        "symbol": symbol,
+        "from": change.instead_of,
+        "to": change.id,
+        "why": change.why,
+        "report": report.relative_to(paths.reports).as_posix(),
+    }
+    event = emit(paths, ROLLED_BACK, payload, event_id=document["rollback_id"], at_utc=change.when_utc)
+    return RolledBack(champion, change.instead_of, document["rollback_id"], folder, report, event)
+
+
+def rollback_document(store: ChampionStore, change: Change) -> dict[str, Any]:
+    """ROLLBACK.json: all that the report says, from the history alone."""
+    taken = next(
+        (done for done in reversed(store.history()) if done.id == change.instead_of and done.seq < change.seq), None
+    )
+    failed = dict(store.params_of(change.instead_of))
+    stamp = change.when_utc[:19].replace("-", "").replace(":", "")
+    name = hashlib.sha256(f"{store.symbol} {change.seq} {change.when_utc}".encode()).hexdigest()[:4]
+    return {
+        "rollback_id": f"{stamp}-{file_name(store.symbol)}-rollback-{name}",
+        "symbol": store.symbol,
+        "when_utc": change.when_utc,
+        "who": change.who,
+        "why": change.why,
+        "from": {
+            "id": change.instead_of,
+            "params": failed,
+            "since_utc": taken.since_utc if taken else "",
+            "promoted_why": taken.why if taken else "",
+        },
+        "to": {"id": change.id, "params": change.params, "params_sha256": change.params_sha256},
+        "changes": [
+            {"parameter": name, "unit": PARAMETERS[name].unit, "from": failed[name], "to": change.params[name]}
+            for name in PARAMETERS
+            if name in change.params and failed[name] != change.params[name]
+        ],
+        "evidence": dict(change.evidence),
+    }
+
+
+def _last(store: ChampionStore) -> Change:
+    history = store.history()
+    if not history:
+        raise InputError("nothing was ever promoted", where=store.symbol, remedy="nothing to roll back")
+    return history[-1]
