@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONUTF8 := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: setup soak test lint bench example clean
+.PHONY: setup soak test soak-test lint bench example clean
 setup: $(STAMP)
 
 # Reinstalls only when the lock or the package list changes; compiles the numba kernels into their cache.
@@ -34,6 +34,10 @@ lint: setup
 
 test: lint
 	@$(BIN)/python -m pytest
+
+# The long fault runs: what the suite leaves out. Says how far it is; at most twenty minutes.
+soak-test: setup
+	@$(BIN)/python -m pytest -m soak -vv -s
 
 # Prints our figures beside the peer's and writes benchmarks/results.json; ten minutes or so.
 bench: setup

@@ -10,12 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from engine.bot.process import BotProcess
 from engine.paths import CHECKOUT, Paths
 from engine.report.manifest import WALL_CLOCK
-from engine.soak import RunPlan, SoakSettings
+from engine.soak import SoakSettings
 from engine.soak_plan import make_plan
-from engine.soak_steps import measure, reach_edge, report, tune
+from engine.soak_recipe import run_soak
+from engine.soak_steps import report
 
 RUN_ID = "20261120T020000-SIMUSDT-e8a1"
 SAMPLE = "datasets/sample"
@@ -30,19 +30,6 @@ def make_example(home: Path) -> Path:
         plan = make_plan(SETTINGS, paths, run_id=RUN_ID)
         run_soak(plan)
         return report(plan).folder
-
-
-def run_soak(plan: RunPlan) -> None:
-    """A soak from its first window to its last, without Prefect: the flow's recipe."""
-    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
-        messages = bot.messages()
-        for iteration in range(plan.schedule.iterations):
-            reach_edge(plan, messages, iteration, lambda _message: None)
-            if iteration + 1 < plan.schedule.iterations:
-                measured = measure(plan, iteration)
-                if plan.settings.auto_tune:
-                    tune(plan, measured)
-                bot.command("continue", source=f"auto-tune iteration {iteration + 1}")
 
 
 def main() -> None:

@@ -34,7 +34,8 @@ from engine.report.manifest import (
 )
 from engine.report.record import EDGE, GATE, METRICS_FILE, OVERRIDES, RunRecord
 from engine.report.render import REPORT, SUMMARY, render
-from engine.run_again import TAPE, Changed, Listener, find_tape, make_again, nobody
+from engine.run_again import TAPE, Changed, Listener, find_tape, make_again
+from engine.soak_recipe import nobody
 
 _NUMBERS = (EDGE, GATE, METRICS_FILE)
 _ORDER = (*_NUMBERS, OVERRIDES, MANIFEST, REPORT, SUMMARY)

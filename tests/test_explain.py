@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from engine.errors import InputError
-from engine.example import run_soak
 from engine.explain import Side, explain, read_side
 from engine.files import to_json, write_json
 from engine.market.simulator import generate_tape, read_settings
@@ -24,6 +23,7 @@ from engine.report.manifest import build_manifest
 from engine.report.table import markdown_table
 from engine.soak import SoakSettings
 from engine.soak_plan import make_plan
+from engine.soak_recipe import run_soak
 from engine.soak_steps import report
 from nightsoak.__main__ import main
 

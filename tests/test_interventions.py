@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from engine.example import run_soak
 from engine.interventions import COMPONENT_OF, measure_interventions
 from engine.lane_replay import LaneReplay
 from engine.market.simulator import generate_tape, read_settings
@@ -22,6 +21,7 @@ from engine.replay import ReplaySettings, replay
 from engine.report.interventions import build_interventions
 from engine.report.record import RunRecord
 from engine.soak import NS_PER_S, RunPlan, cut_span
+from engine.soak_recipe import run_soak
 from engine.soak_steps import report
 
 CONFIG = CHECKOUT / "config"

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 
 from engine.bot.journal import journal_path
-from engine.example import run_soak
 from engine.files import write_json
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
@@ -24,6 +23,7 @@ from engine.quality_suite import MOST_KEYS, SUITE, read_frames, run_suite, write
 from engine.report.quality import flagged
 from engine.soak import SoakSettings
 from engine.soak_plan import make_plan
+from engine.soak_recipe import run_soak
 from engine.soak_steps import report
 from engine.tuning.bands import load_gates
 from engine.tuning.data_checks import with_checks

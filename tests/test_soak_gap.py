@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.example import run_soak
 from engine.maker.session import MakerSession
 from engine.maker.state import REC_FILL
 from engine.market.events import GAP, LAST, MARKER, Columns
@@ -18,6 +17,7 @@ from engine.paths import CHECKOUT
 from engine.profile import load_profile
 from engine.replay import ReplaySettings, kernel_config
 from engine.soak import RunPlan
+from engine.soak_recipe import run_soak
 from engine.soak_steps import report
 
 

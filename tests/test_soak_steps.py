@@ -19,30 +19,12 @@ from engine.metrics import COMPONENTS
 from engine.paths import CHECKOUT, Paths
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
+from engine.soak_recipe import nobody, run_soak
 from engine.soak_state import RunState
-from engine.soak_steps import Report, measure, open_warehouse, reach_edge, report, tune
+from engine.soak_steps import Report, open_warehouse, reach_edge, report
 
 PlanOf = Callable[..., RunPlan]
 NOT_COMPARED = {"wall_clock.json"}
-
-
-def nobody(message: object) -> None:
-    """Hears nothing."""
-
-
-def soak(plan: RunPlan, *, iterations: int | None = None) -> None:
-    """The flow's recipe, or its first `iterations` only."""
-    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
-        messages = bot.messages()
-        for iteration in range(plan.schedule.iterations):
-            if iteration == iterations:
-                return
-            reach_edge(plan, messages, iteration, nobody)
-            if iteration + 1 < plan.schedule.iterations:
-                measured = measure(plan, iteration)
-                if plan.settings.auto_tune:
-                    tune(plan, measured)
-                bot.command("continue", source=f"auto-tune iteration {iteration + 1}")
 
 
 def files(made: Report) -> dict[str, bytes]:
@@ -63,7 +45,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory, short_tape: Tape) -> list[tu
     done = []
     for _ in range(2):
         plan = make_plan(settings, paths)
-        soak(plan)
+        run_soak(plan)
         done.append((plan, report(plan)))
     return done
 
@@ -98,7 +80,7 @@ def test_an_auto_tuned_soak_decides_between_iterations_and_keeps_its_control(
 def test_without_auto_tune_nothing_is_decided_and_refused_overrides_are_reported(plan_of: PlanOf) -> None:
     plan = plan_of(auto_tune=False, iterations=2)
     write_json(plan.overrides_file, {"spread": 1})
-    soak(plan)
+    run_soak(plan)
     metrics = json.loads((report(plan).folder / "soak_metrics.json").read_text())
     assert metrics["decisions"] == []
     assert metrics["params_final"] == metrics["params_start"]
@@ -109,7 +91,7 @@ def test_without_auto_tune_nothing_is_decided_and_refused_overrides_are_reported
 
 def test_an_interrupted_soak_is_reported_as_such_once_the_folder_can_be_written(plan_of: PlanOf) -> None:
     plan = plan_of()
-    soak(plan, iterations=1)
+    run_soak(plan, iterations=1)
     plan.paths.reports.rmdir()
     plan.paths.reports.write_text("in the way")
     with pytest.raises(StorageError):

@@ -16,20 +16,21 @@ from hypothesis import strategies as st
 from engine.bot.process import BotProcess
 from engine.differences import ABSENT, differences
 from engine.errors import InputError
-from engine.example import run_soak
 from engine.files import to_json, write_json
 from engine.market.simulator import generate_tape, read_settings
 from engine.market.tape import Tape, write_tape
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
-from engine.quality_suite import run_suite
 from engine.report.manifest import MANIFEST, artefact_sha256
 from engine.report.record import OPERATOR
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
+from engine.soak_recipe import run_soak
 from engine.soak_steps import reach_edge, report
 from engine.verify import Verification, verify_run
 from nightsoak.__main__ import main
+
+pytestmark = pytest.mark.usefixtures("expectations_here")
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -72,12 +73,6 @@ class Night:
 def made(paths: Paths, tape: Path, **changes: Any) -> RunPlan:
     settings = {"tape": str(tape), "iterations": 2, "auto_tune": True, "window_seconds": 10} | changes
     return make_plan(SoakSettings.model_validate(settings), paths)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def expectations_here() -> None:
-    """Import Great Expectations once, and not in a process of its own for every report of these tests."""
-    run_suite({})
 
 
 @pytest.fixture(scope="module")
@@ -233,13 +228,8 @@ def test_what_an_operator_wrote_at_an_edge_is_done_again_and_what_was_refused_is
     paths = replace(night.paths, datasets=tmp_path / "datasets", reports=tmp_path / "reports")
     plan = made(paths, night.tape, auto_tune=False, iterations=4)
     wide = dict(Params().with_changes({"base_spread_bps_delta": 0.45}))
-    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
-        messages = bot.messages()
-        for iteration, written in enumerate((wide, {"spread": 1}, dict(Params()), None)):
-            reach_edge(plan, messages, iteration, lambda message: None)
-            if written is not None:
-                write_json(plan.overrides_file, written)
-                bot.command("continue", source="overrides file")
+    written = (wide, {"spread": 1}, dict(Params()))
+    run_soak(plan, at_edge=lambda edge: write_json(plan.overrides_file, written[edge.iteration]))
     folder = report(plan).folder
     manifest = json.loads((folder / MANIFEST).read_text())
     edges = [plan.schedule.window_end_ns(i) for i in range(3)]

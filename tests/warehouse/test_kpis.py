@@ -157,6 +157,16 @@ def test_cancels_count_at_once_in_a_journal_without_acknowledgements(new_journal
     assert report_of(j)["totals"]["cancel_ratio"] == 0.5
 
 
+def test_an_order_that_is_quoted_on_after_a_partial_fill_has_not_ended(new_journal, report_of):
+    j = new_journal().start(lanes=1).mark(0, "60000.0")
+    order(j, 1, 1, "buy", "new", qty="0.010")
+    j.fill(2, "buy", "0.006", "59990.0", order_id=1)
+    order(j, 3, 1, "buy", "amend", qty="0.004")  # what is left of it
+    assert report_of(j)["totals"]["cancel_ratio"] is None
+    j.fill(4, "buy", "0.004", "59991.0", order_id=1)
+    assert report_of(j)["totals"]["cancel_ratio"] == 0.0
+
+
 def foreign(new_journal, **instrument):
     """A bot of somebody else's: run_start with an instrument, and fills."""
     base = {"tick": "0.1", "lot": "0.001", "contract": "linear", "contract_size": "1", "quote_currency": "USDT"}
