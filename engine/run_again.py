@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.bot.process import BotProcess
 from engine.differences import ABSENT
 from engine.errors import InputError, TapeError
 from engine.files import sha256_file, write_json
@@ -22,16 +21,13 @@ from engine.report.manifest import MANIFEST
 from engine.report.record import OPERATOR
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
+from engine.soak_recipe import run_soak
 from engine.soak_state import RunState
-from engine.soak_steps import measure, reach_edge, report, tune
+from engine.soak_steps import report
 
 TAPE = "tape/"
 """What the names of a tape's files begin with among a run's inputs."""
 Listener = Callable[[Mapping[str, Any]], None]
-
-
-def nobody(message: Mapping[str, Any]) -> None:
-    """Hears nothing."""
 
 
 @dataclass(frozen=True)
@@ -121,18 +117,7 @@ def make_again(manifest: Mapping[str, Any], tape: Path, paths: Paths, home: Path
     """The folder of the run made again."""
     plan = _plan(manifest, tape, Paths(config=paths.config, datasets=home / "datasets", reports=home / "reports"))
     listen({"event": "planned", "run_id": plan.run_id, "notes": (), "windows": plan.schedule.windows})
-    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
-        messages = bot.messages()
-        for iteration in range(plan.schedule.iterations):
-            edge = reach_edge(plan, messages, iteration, listen)
-            if iteration + 1 == plan.schedule.iterations:
-                break
-            measured = measure(plan, iteration)
-            listen({"event": "measured", "net_bps": measured.net_bps})
-            if plan.settings.auto_tune:
-                tune(plan, measured)
-            _write_what_others_wrote(plan, manifest, edge.ts_ns)
-            bot.command("continue", source="verification")
+    run_soak(plan, listen, at_edge=lambda edge: _write_what_others_wrote(plan, manifest, edge.ts_ns))
     RunState.read(plan).updated(plan, refused=tuple(manifest["overrides_refused"]))
     return report(plan).folder
 
