@@ -1,0 +1,108 @@
+"""The folder of a tune: TUNE.json and trials first, report and notice from them, manifest, real times apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.files import to_json
+from engine.report.artefacts import replace_folder
+from engine.report.index import write_index
+from engine.report.manifest import MANIFEST, WALL_CLOCK, artefact_sha256, code_sha256, lock_sha256
+from engine.report.render import SUMMARY, TEMPLATES, environment
+from engine.report.tune_view import TuneView, build_tune_view
+
+TUNE, DOCUMENT, TRIALS = "TUNE.json", "TUNE_RESULTS.md", "tune_trials.json"
+THRESHOLDS, OVERRIDES = "auto_tuned_thresholds.json", "recommended_overrides.json"
+_FORMAT = 1
+
+
+def publish_tune(
+    document: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], reports: Path, *, wall_clock: Mapping[str, Any]
+) -> Path:
+    """Write the tune to reports/<utc-date>/<id>/ and list it in the index. `latest` stays with the soaks.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; nothing is half-written.
+    """
+    stamp = str(document["id"])
+    folder = reports / f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" / stamp
+    replace_folder(folder, build_tune(document, trials) | {WALL_CLOCK: to_json(wall_clock).encode()})
+    write_index(reports)
+    return folder
+
+
+def build_tune(document: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """{file name: bytes} of all artefacts but wall_clock.json; nothing is written."""
+    tune_id = str(document["id"])
+    values: dict[str, Any] = {
+        TUNE: document,
+        TRIALS: {"id": tune_id, "trials": list(trials)},
+        THRESHOLDS: {
+            "id": tune_id,
+            "symbol": document["symbol"],
+            "verdict": document["verdict"],
+            "reason": document["reason"],
+            "parameters": document["challenger"] or document["champion"]["params"],
+            "is_champion": document["challenger"] is None,
+            "evidence": document["evidence"],
+        },
+        OVERRIDES: document["challenger"] or document["champion"]["params"],
+    }
+    files = {name: to_json(value).encode() for name, value in values.items()}
+    files |= render_tune(json.loads(files[TUNE]))
+    manifest = {
+        "format": _FORMAT,
+        "kind": "tune",
+        "run_id": tune_id,
+        "document": DOCUMENT,
+        "interrupted": False,
+        "result": {
+            "symbol": document["symbol"],
+            "verdict": document["verdict"],
+            "net_bps": (document["kpis"] or {}).get("challenger", {}).get("net_bps"),
+            "low_bps": None,
+            "high_bps": None,
+        },
+        "settings": document["settings"],
+        "command": document["command"],
+        "parameters": {"champion": document["champion"], "challenger": document["challenger"]},
+        "seeds": {"search": document["settings"]["seed"]},
+        "trials": document["trials"],
+        "inputs": document["inputs"],
+        "code_sha256": code_sha256(),
+        "lock_sha256": lock_sha256(),
+        "artefacts": {name: artefact_sha256(files[name], tune_id) for name in sorted(files)},
+    }
+    return files | {MANIFEST: to_json(manifest).encode()}
+
+
+def render_tune(document: Mapping[str, Any], templates: Path = TEMPLATES) -> dict[str, bytes]:
+    """Report and notice from TUNE.json: the same document gives the same bytes."""
+    view = build_tune_view(document)
+    text = environment(templates).get_template(f"{DOCUMENT}.j2").render(v=view)
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        if line or lines[-1]:
+            lines.append(line)
+    return {DOCUMENT: ("\n".join(lines) + "\n").encode(), SUMMARY: ("\n".join(view.summary) + "\n").encode()}
+
+
+def read_tune(folder: Path) -> dict[str, Any]:
+    """TUNE.json of a tune's folder.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    try:
+        document = json.loads((folder / TUNE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError("is not a tune's record", where=str(folder / TUNE), remedy="run nightsoak tune") from error
+    return dict(document)
+
+
+def tune_view(folder: Path) -> TuneView:
+    return build_tune_view(read_tune(folder))

@@ -1,0 +1,316 @@
+"""The view-model of TUNE_RESULTS.md and of its notice: every word and every rounded number, from TUNE.json alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.params import PARAMETERS
+from engine.report.commands import shell_line
+from engine.report.format import NO_DATA, number, plain
+from engine.report.table import Markdown, Table
+
+_MEANS = {
+    "PROMOTE": "the challenger is better, shown on windows that the search never saw",
+    "HOLD": "nothing better was shown; the champion stays",
+    "INCONCLUSIVE": "not decided: more fresh windows are needed; the champion stays",
+    "REJECT": "the challenger is worse, or failed a check; the champion stays",
+}
+_BPS = 3
+
+
+@dataclass(frozen=True)
+class TuneView:
+    """What the template uses."""
+
+    verdict: str
+    verdict_text: str
+    notes: tuple[str, ...]
+    reason: str
+    facts: tuple[str, ...]
+    effects: Table
+    params: Table
+    params_text: str
+    objective_text: str
+    terms: Table
+    search_facts: tuple[str, ...]
+    best: Table
+    forward_text: str
+    folds: Table
+    luck: tuple[str, ...]
+    confirm_text: str
+    looks: Table
+    warnings: tuple[str, ...]
+    kpis: Table
+    tapes: Table
+    again: tuple[Markdown, ...]
+    next: str
+    next_command: str
+    summary: tuple[str, ...]
+
+
+def build_tune_view(doc: Mapping[str, Any]) -> TuneView:
+    """The view of a TUNE.json."""
+    verdict, symbol = doc["verdict"], doc["symbol"]
+    candidate = doc["candidate"]
+    command, words = _next(doc)
+    return TuneView(
+        verdict=verdict,
+        verdict_text=f"{verdict}, {symbol}: {_MEANS[verdict]}.",
+        notes=_notes(doc),
+        reason=_sentence(doc["reason"]),
+        facts=_facts(doc),
+        effects=_effects(doc),
+        params=_params(doc),
+        params_text=_params_text(candidate),
+        objective_text=_objective_text(doc["objective"]),
+        terms=_terms(doc["objective"]),
+        search_facts=_search(doc),
+        best=_best(doc),
+        forward_text=_forward_text(doc["walk_forward"]),
+        folds=_folds(doc["walk_forward"]),
+        luck=_luck(doc),
+        confirm_text=_confirm_text(doc),
+        looks=_looks(doc["judgement"]),
+        warnings=tuple(_sentence(text) for text in (doc["judgement"] or {}).get("warnings", ())),
+        kpis=_kpis(doc["kpis"]),
+        tapes=_tapes(doc["tapes"]),
+        again=(Markdown(shell_line(doc["command"])),),
+        next=words,
+        next_command=command,
+        summary=(
+            f"{verdict} {symbol}: {_MEANS[verdict]}",
+            _sentence(doc["reason"]),
+            f"{doc['trials']['made']} trials, {doc['windows']['selection']} selection and {doc['windows']['fresh']} "
+            "fresh windows",
+        ),
+    )
+
+
+def _sentence(text: str) -> str:
+    return (text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
+
+
+def _bps(value: float | None, *, sign: bool = True) -> str:
+    return number(value, _BPS, sign=sign)
+
+
+def _notes(doc: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = list(doc["notes"])
+    if any(tape["generated"] for tape in doc["tapes"]) and not any("generated" in note for note in notes):
+        notes.append("Generated market: the result says how the tuning behaves, not what a venue would pay.")
+    return tuple(notes)
+
+
+def _facts(doc: Mapping[str, Any]) -> tuple[str, ...]:
+    facts = [doc["promotion"]] if doc["promotion"] else []
+    judgement = doc["judgement"]
+    if judgement and judgement["to_next_look"]:
+        hours = judgement["to_next_look"] * doc["evidence"]["window_seconds"] / 3600
+        facts.append(
+            f"Windows needed to the next look: {judgement['to_next_look']} ({plain(round(hours, 2))} h of market "
+            f"time); at most {judgement['at_most_needed']} to the last."
+        )
+    elif doc["windows_missing"]:
+        hours = doc["windows_missing"] * doc["evidence"]["window_seconds"] / 3600
+        facts.append(f"Windows missing: {doc['windows_missing']} ({plain(round(hours, 2))} h of market time).")
+    if doc["trials"]["cut_short"]:
+        facts.append(_sentence(doc["trials"]["cut_short"]))
+    return tuple(facts)
+
+
+def _effects(doc: Mapping[str, Any]) -> Table:
+    candidate, judgement = doc["candidate"] or {}, doc["judgement"] or {}
+    effect = judgement.get("effect")
+    interval = f"{_bps(effect['low_bps'])} to {_bps(effect['high_bps'])}" if effect else "-"
+    fresh = effect["windows"] if effect else 0
+    selection = doc["windows"]["selection"]
+    rows = (
+        ("best trial's posterior mean", _bps(candidate.get("posterior_bps")), "-", str(selection)),
+        ("in sample (EV_net)", _bps(candidate.get("in_sample_bps")), "-", str(selection)),
+        ("walk-forward score", _bps(candidate.get("walk_forward_bps")), "-", str(selection)),
+        ("shrunk: the least of these", _bps(candidate.get("shrunk_bps")), "-", str(selection)),
+        ("fresh", _bps(effect["mean_bps"] if effect else None), interval, str(fresh)),
+    )
+    return Table(("Gain against the champion, bps", "Mean", "90 % interval", "Windows"), "lrrr", rows)
+
+
+def _params(doc: Mapping[str, Any]) -> Table:
+    challenger = doc["challenger"]
+    axes = {axis["name"]: axis for axis in doc["space"]}
+    rows = []
+    for name, row in PARAMETERS.items():
+        now = doc["champion"]["params"][name]
+        then = challenger[name] if challenger else None
+        shown = "-" if then is None else plain(then) if then != now else "same"
+        span = f"{plain(axes[name]['low'])} to {plain(axes[name]['high'])}"
+        rows.append((name, row.unit, plain(now), shown, span))
+    return Table(("Parameter", "Unit", "Champion", "Challenger", "Searched"), "llrrr", tuple(rows))
+
+
+def _params_text(candidate: Mapping[str, Any] | None) -> str:
+    if candidate is None:
+        return "There is no challenger."
+    if candidate["of"]:
+        of = ", ".join(str(trial) for trial in candidate["of"])
+        return f"The challenger is trial {candidate['trial']}, the consensus (median) of trials {of}."
+    return f"The challenger is trial {candidate['trial']}."
+
+
+def _objective_text(objective: Mapping[str, Any] | None) -> str:
+    if objective is None:
+        return "No candidate, no objective."
+    share = 100 * objective["notional_share"]
+    return (
+        f"EV_net {_bps(objective['ev_net_bps'])} bps less penalties gives {_bps(objective['value_bps'])} bps over "
+        f"{objective['windows']} selection windows; it trades {number(share, 0)} % of the champion's notional. A term "
+        "counts only by how much the trial is worse than the champion; what is the same for all lanes of a tape "
+        "cancels."
+    )
+
+
+def _terms(objective: Mapping[str, Any] | None) -> Table:
+    rows = []
+    for name, term in sorted((objective or {}).get("terms", {}).items()):
+        worse = "not measured" if term["excess"] is None else number(term["excess"], 4)
+        rows.append((name, worse, term["unit"], plain(term["weight"]), _bps(-term["penalty_bps"])))
+    return Table(("Penalty", "Worse by", "Unit", "bps per unit", "Taken off"), "lrlrr", tuple(rows))
+
+
+def _search(doc: Mapping[str, Any]) -> tuple[str, ...]:
+    trials, effort = doc["trials"], doc["effort"]
+    facts = [
+        f"{trials['searched']} of {trials['asked']} trials searched in batches of {effort['lanes']}, seed "
+        f"{doc['settings']['seed']}; {trials['made']} made in all, {trials['failed']} failed, {trials['stopped']} "
+        "stopped early by halving.",
+        f"Selection windows: {doc['windows']['selection']} of {doc['settings']['window_seconds']} s; fresh windows "
+        f"kept from the search: {doc['windows']['fresh']}.",
+        f"Champion: {doc['champion']['source']}; maker's profile {doc['maker_profile']}.",
+    ]
+    return tuple(facts)
+
+
+def _best(doc: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (
+            str(one["trial"]) + (" (stopped)" if one["stopped"] else ""),
+            _bps(one["ev_net_bps"]),
+            _bps(one["objective_bps"]),
+            _bps(one["posterior_bps"]),
+            number(one["posterior_sd_bps"], _BPS),
+            _bps(one["walk_forward_bps"]),
+        )
+        for one in doc["best"]
+    )
+    return Table(("Trial", "EV_net", "Objective", "Posterior", "sd", "Walk-forward"), "lrrrrr", rows)
+
+
+def _forward_text(forward: Mapping[str, Any] | None) -> str:
+    if forward is None:
+        return "There was nothing to select."
+    if not forward["folds"]:
+        return _sentence(forward["note"] or "no fold had a known window")
+    return (
+        f"Each fold selects on the windows before it and scores on its own. The trial that was best on the past "
+        f"earned {_bps(forward['optimism_bps'])} bps more there than later, in the mean over {len(forward['folds'])} "
+        "folds: the winner's curse."
+    )
+
+
+def _folds(forward: Mapping[str, Any] | None) -> Table:
+    rows = tuple(
+        (
+            f"0 to {f['past'] - 1}",
+            f"{f['past']} to {f['end'] - 1}",
+            str(f["best"]),
+            _bps(f["past_bps"]),
+            _bps(f["later_bps"]),
+        )
+        for f in (forward or {}).get("folds", ())
+    )
+    return Table(("Selected on", "Scored on", "Best trial", "Past, bps", "Later, bps"), "llrrr", rows)
+
+
+def _luck(doc: Mapping[str, Any]) -> tuple[str, ...]:
+    luck = doc["overfitting"]
+    if luck is None or luck["pbo"] is None:
+        return ("Too few trials or windows for an estimate.",)
+    return (
+        f"PBO {number(100 * luck['pbo'], 0)} %: in so many of {luck['ways']} ways to halve the windows, the trial best "
+        f"in one half was below the median in the other.",
+        f"Deflated: the chance that the best of {luck['trials']} trials has a gain above 0 is "
+        f"{number(100 * luck['deflated_probability'], 0)} %; the best of as many nulls would show "
+        f"{_bps(luck['expected_best_of_nulls_bps'])} bps.",
+        "Both are shown and decide nothing: the fresh windows do.",
+    )
+
+
+def _confirm_text(doc: Mapping[str, Any]) -> str:
+    screen, judgement = doc["screen"], doc["judgement"]
+    text = ""
+    if screen is not None:
+        outcome = "passed" if screen["passed"] else "not passed"
+        text = f"Screen on {screen['windows']} selection windows: {outcome} ({screen['reason']}). "
+    if judgement is None:
+        return (
+            text + "The fresh windows were not spent."
+            if doc["windows"]["fresh"]
+            else text + "There is no fresh window."
+        )
+    p_value = doc["evidence"]["p_value"]
+    shown = f"p {number(p_value, 4)} at the last look" if p_value is not None else "no look was reached"
+    return (
+        text
+        + f"Promotion test on {judgement['windows_usable']} usable fresh windows, {judgement['windows_used']} used: "
+        f"{shown}."
+    )
+
+
+def _looks(judgement: Mapping[str, Any] | None) -> Table:
+    rows = tuple(
+        (
+            str(look["windows"]),
+            _bps(look["effect"]["mean_bps"]),
+            f"{_bps(look['effect']['low_bps'])} to {_bps(look['effect']['high_bps'])}",
+            number(look["z"], 2),
+            number(look["bound_z"], 2),
+            look["outcome"],
+        )
+        for look in (judgement or {}).get("looks", ())
+    )
+    return Table(("Windows", "Effect, bps", "90 % interval", "z", "z to reach", "Outcome"), "rrrrrl", rows)
+
+
+def _kpis(kpis: Mapping[str, Any] | None) -> Table:
+    if kpis is None:
+        return Table(("KPI on fresh windows", "Champion", "Challenger"), "lrr", ())
+    champion, challenger = kpis["champion"], kpis["challenger"]
+    rows = tuple((name, _kpi(champion[name]), _kpi(challenger[name])) for name in sorted(champion))
+    return Table(("KPI on fresh windows", "Champion", "Challenger"), "lrr", rows)
+
+
+def _kpi(value: float | None) -> str:
+    return NO_DATA if value is None else f"{value:.5g}" if abs(value) < 1e5 else number(value, 0)
+
+
+def _tapes(tapes: Sequence[Mapping[str, Any]]) -> Table:
+    rows = tuple(
+        (tape["name"], tape["part"], f"{tape['events']:,}", str(tape["windows"]), tape["digest"][:12]) for tape in tapes
+    )
+    return Table(("Tape", "Part", "Events", "Windows", "Digest"), "llrrl", rows)
+
+
+def _next(doc: Mapping[str, Any]) -> tuple[str, str]:
+    """(command, sentence)."""
+    if doc["verdict"] == "PROMOTE":
+        command = shell_line(["champion", "show"])
+        return command, (
+            "Next: let the champion's store decide on the evidence; recommended_overrides.json holds the parameters "
+            "and auto_tuned_thresholds.json the evidence that a promotion is recorded with."
+        )
+    if doc["verdict"] == "INCONCLUSIVE":
+        command = shell_line(["soak", "--hours", "3", "--auto-tune"])
+        return command, "Next: record or soak more market time, then tune again with the later tape last."
+    command = shell_line(["soak", "--hours", "3", "--auto-tune"])
+    return command, "Next: go on with the champion."

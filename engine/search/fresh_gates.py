@@ -1,0 +1,100 @@
+"""The soak's gates on fresh windows: KPIs of lanes in a replay, and the sentences that reject a challenger.
+
+The KPIs are those of the warehouse, computed in memory: tails over fills, cancels over ended orders. The band of
+net_bps is not among them: whether the challenger earns more is what the paired test asks. A gate rejects where its
+fail bound is missed, or where a critical one has no data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.maker.state import REC_FILL, Array
+from engine.market.tape import Tape
+from engine.profile import Profile
+from engine.search.trial_windows import LaneWindows, end_ns, start_session
+from engine.tuning.bands import Gates
+from engine.tuning.gate import judge
+
+_NS_PER_S = 1_000_000_000
+_MARKOUT_S = 5
+
+
+def lane_kpis(
+    tapes: Sequence[Tape], profile: Profile, lanes: Sequence[Mapping[str, float]], windows: LaneWindows
+) -> list[dict[str, float | None]]:
+    """Per lane the KPIs that gates speak of; None without data.
+
+    Args:
+        windows: the same lanes over the same tapes, for net_bps and cancel_ratio.
+    """
+    tails = [_tails(tape, profile, lanes) for tape in tapes]
+    return [_kpis([tape[lane] for tape in tails], windows, lane) for lane in range(len(lanes))]
+
+
+def gate_failures(kpis: Mapping[str, float | None], gates: Gates) -> list[str]:
+    """One sentence per gate that stands against a promotion."""
+    checks = judge(kpis, gates).checks
+    return [
+        f"{check.metric}: {check.reason}"
+        for check in checks
+        if check.metric != "net_bps" and check.caps_at in ("FAIL", "NODATA")
+    ]
+
+
+def _tails(tape: Tape, profile: Profile, lanes: Sequence[Mapping[str, float]]) -> list[dict[str, Array]]:
+    """Per lane and fill: markout and slippage cost in bps, age of the quote in ms."""
+    session, order = start_session(tape, lanes, profile)
+    start, end = tape.meta.first_exch_ts_ns, end_ns(tape)
+    parts, mids = [], []
+    for edge in (*range(start + _NS_PER_S, end, _NS_PER_S), end):
+        records = session.advance(tape.columns, edge, order)
+        parts.append(records[records["kind"] == REC_FILL])
+        mids.append(session.touch()[0])
+    fills, mid2 = np.concatenate(parts), np.array(mids)
+    later = np.minimum((fills["exch_ts_ns"] - start) // _NS_PER_S + _MARKOUT_S, len(mid2) - 1)
+    known = (fills["fill_mid2"] > 0) & (mid2[later] > 0)
+    quoted = (fills["fill_mid2"] > 0) & (fills["quote_mid2"] > 0)
+    adverse = _cost(fills, fills["fill_mid2"], mid2[later], tape)
+    slippage = _cost(fills, fills["quote_mid2"], fills["fill_mid2"], tape)
+    of = [fills["lane"] == lane for lane in range(len(lanes))]
+    return [
+        {"adverse": adverse[mine & known], "slippage": slippage[mine & quoted], "age_ms": fills["age_ns"][mine] / 1e6}
+        for mine in of
+    ]
+
+
+def _cost(fills: Array, before: Array, after: Array, tape: Tape) -> Array:
+    """-1e4 s (v(after) - v(before)) / |v(p)| for mids in half ticks; for both kinds of contract."""
+    price2 = 2.0 * fills["price_ticks"]
+    moved = fills["side"] * (after - before)
+    if tape.meta.contract == "inverse":  # -1/after + 1/before = (after - before) / (after before)
+        scale = np.divide(price2, 1.0 * after * before, out=np.zeros(len(fills)), where=(after > 0) & (before > 0))
+        return np.asarray(-1e4 * moved * scale)
+    return np.asarray(-1e4 * moved / price2)
+
+
+def _kpis(parts: Sequence[Mapping[str, Array]], windows: LaneWindows, lane: int) -> dict[str, float | None]:
+    def p95(name: str) -> float | None:
+        joined = np.concatenate([part[name] for part in parts])
+        return float(np.quantile(joined, 0.95)) if len(joined) else None
+
+    def ratio(part: Any, whole: Any, scale: float) -> float | None:
+        total = float(np.nansum(whole[lane]))
+        return scale * float(np.nansum(part[lane])) / total if total > 0 else None
+
+    fills = float(np.nansum(windows.fills[lane]))
+    return {
+        "net_bps": ratio(windows.pnl_quote, windows.notional_quote, 1e4),
+        "net_pnl_quote": float(np.nansum(windows.pnl_quote[lane])),
+        "notional_quote": float(np.nansum(windows.notional_quote[lane])),
+        "fills": fills,
+        "cancel_ratio": ratio(windows.cancelled, windows.ended, 1.0),
+        "maker_share_pct": 100.0 if fills else None,  # post-only
+        "adverse_bps_p95": p95("adverse"),
+        "slippage_cost_bps_p95": p95("slippage"),
+        "order_age_p95_ms": p95("age_ms"),
+    }

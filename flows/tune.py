@@ -1,0 +1,17 @@
+"""Tuning: Bayesian search over tapes, walk-forward, confirmation on windows that the search never saw."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from engine.search.settings import TuneSettings
+from tasks.tune_report import TuneReport, tune_report
+from tasks.tune_search import tune_search
+
+DEFAULTS = TuneSettings()
+
+
+@flow(name="tune", persist_result=False)
+def tune(settings: TuneSettings = DEFAULTS) -> TuneReport:
+    """Search for a better parameter set, judge it, report; nothing is promoted here."""
+    return tune_report(tune_search(settings))
