@@ -248,6 +248,13 @@ class EventBuilder:
         self.local_ns.append(local_ns)
         self.rows.append(self.count - before)
 
+    def undo(self, count: int, messages: int) -> None:
+        """Forget what came after the first `count` events, `messages` messages."""
+        for column in (self._kind, self._flags, self._price, self._qty):
+            del column[count:]
+        for times in (self.exch_ns, self.local_ns, self.rows):
+            del times[messages:]
+
     def columns(self) -> Columns:
         """The events so far, local times as recorded."""
         rows = np.array(self.rows, np.int64)

@@ -1,0 +1,107 @@
+"""The grids of the symbols a feed is asked for: from config/instruments.json, or from the venue itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from engine.errors import ConfigError, FeedError
+from engine.instrument import Instrument
+from engine.live.venues import Venues, is_loopback, places
+from engine.market.instruments import read_instruments
+
+_TIMEOUT_S = 10.0
+_VENUES = {"bybit": ("bybit-linear", "bybit-inverse"), "binance": ("binance-usdm",)}
+
+
+def find_instruments(feed: str, symbols: Sequence[str], endpoint: str, venues: Venues) -> tuple[Instrument, ...]:
+    """The instruments of `symbols` at the venue.
+
+    An endpoint of the user's own is asked first, since it may play a market under any name; the venue's own is
+    asked only for what config/instruments.json does not list.
+
+    Raises:
+        ConfigError: no symbol, or one given twice, or one that the venue does not list either.
+        FeedError: the venue does not answer.
+    """
+    if not symbols or len(set(symbols)) != len(symbols):
+        what = "no symbol is given" if not symbols else "a symbol is given twice"
+        raise ConfigError(what, where="--symbols", remedy="name each market once, like --symbols BTCUSDT")
+    known = {(one.venue, one.symbol): one for one in read_instruments()}
+    found = []
+    for symbol in symbols:
+        listed = [known[venue, symbol] for venue in _VENUES[feed] if (venue, symbol) in known]
+        if listed and not endpoint:
+            found.append(listed[0])
+            continue
+        asked = _ask(feed, symbol, endpoint, venues)
+        if asked is None:
+            raise ConfigError(
+                f"{feed} does not list {symbol}", where="--symbols", remedy="check the name and the endpoint"
+            )
+        found.append(asked)
+    return tuple(found)
+
+
+def _ask(feed: str, symbol: str, endpoint: str, venues: Venues) -> Instrument | None:
+    if feed == "binance":
+        _, rest = places(venues.binance.ws, venues.binance.rest, endpoint)
+        answer = _get(f"{rest}/fapi/v1/exchangeInfo", {})
+        rows = [row for row in answer["symbols"] if row["symbol"] == symbol]
+        return _binance_instrument(rows[0]) if rows else None
+    _, rest = places(venues.bybit.ws, venues.bybit.rest, endpoint)
+    for category in ("linear", "inverse"):
+        answer = _get(f"{rest}/v5/market/instruments-info", {"category": category, "symbol": symbol})
+        rows = (answer.get("result") or {}).get("list") or []
+        if rows:
+            return _bybit_instrument(rows[0], category)
+    return None
+
+
+def _get(url: str, params: dict[str, str]) -> Any:
+    remote = not is_loopback(url)
+    try:
+        answer = httpx.get(url, params=params, timeout=_TIMEOUT_S, trust_env=remote, verify=remote)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise FeedError(
+            f"the venue does not answer: {error or type(error).__name__}",
+            where=url,
+            remedy="check the network and --endpoint; nightsoak venue plays a tape without either",
+        ) from error
+
+
+def _bybit_instrument(row: dict[str, Any], category: str) -> Instrument:
+    """A row of instruments-info. Inverse contracts are of one unit of the quote currency."""
+    lot = Decimal(row["lotSizeFilter"]["qtyStep"])
+    return Instrument(
+        venue=f"bybit-{category}",
+        symbol=row["symbol"],
+        tick=Decimal(row["priceFilter"]["tickSize"]),
+        lot=lot,
+        contract=category,
+        contract_size=Decimal(1),
+        quote_currency=row["quoteCoin"],
+        pnl_currency=row["settleCoin"],
+        min_qty_lots=max(1, int(Decimal(row["lotSizeFilter"]["minOrderQty"]) / lot)),
+    )
+
+
+def _binance_instrument(row: dict[str, Any]) -> Instrument:
+    filters = {one["filterType"]: one for one in row["filters"]}
+    lot = Decimal(filters["LOT_SIZE"]["stepSize"])
+    return Instrument(
+        venue="binance-usdm",
+        symbol=row["symbol"],
+        tick=Decimal(filters["PRICE_FILTER"]["tickSize"]),
+        lot=lot,
+        contract="linear",
+        contract_size=Decimal(1),
+        quote_currency=row["quoteAsset"],
+        pnl_currency=row["marginAsset"],
+        min_qty_lots=max(1, int(Decimal(filters["LOT_SIZE"]["minQty"]) / lot)),
+    )

@@ -1,0 +1,465 @@
+"""A local venue: plays tapes over a real websocket on the loopback interface, and fails on request.
+
+It speaks the public streams of Bybit V5, or of Binance USD-M futures, as docs/live-feed.md describes them. The tape
+starts with the first subscription, unless it was told to start at once; a book's first message stands before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from engine.errors import RunError
+from engine.live import binance_frames, bybit_frames
+from engine.live.faults import COUNTED, TIMED, Fault
+from engine.live.player import Clockwork, Frame, Market, Message, messages
+from engine.market.tape import Tape
+
+HOST = "127.0.0.1"
+NS_PER_S = 1_000_000_000
+_CLIENT_FRAMES = 5000
+_BURST = 64
+_ARGS_CHARS = 21_000
+_SPOT_ARGS = 10
+_START_S = 30.0
+
+
+class Client:
+    """A connection with what it is subscribed to and the frames on their way to it."""
+
+    def __init__(self, connection: ServerConnection, category: str) -> None:
+        self.connection, self.category = connection, category
+        self.topics: set[str] = set()
+        self.frames: asyncio.Queue[str] = asyncio.Queue(_CLIENT_FRAMES)
+
+    async def send_all(self) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                await self.connection.send(await self.frames.get())
+                self.frames.task_done()
+
+
+class Venue:
+    """Plays one tape per symbol. `async with Venue(...) as venue:` serves; `play` plays until the tapes' end.
+
+    Args:
+        tapes: one per symbol; `symbols` renames them, in their order.
+        mode: "bybit" or "binance".
+        speed: 1 real time, 60 a minute of the tape a second; 0 as fast as the clients take it.
+        loop: begin again at the end.
+        port: 0 for a free one.
+        faults: injected at their times, counted from the start of the playing.
+        keep_times: frames carry the tape's own times instead of now's.
+        wait: play from the first subscription on; else at once.
+    """
+
+    def __init__(
+        self,
+        tapes: Sequence[Tape],
+        *,
+        mode: str = "bybit",
+        speed: float = 1.0,
+        loop: bool = False,
+        port: int = 0,
+        faults: Iterable[Fault] = (),
+        keep_times: bool = False,
+        symbols: Sequence[str] = (),
+        wait: bool = True,
+    ) -> None:
+        names = list(symbols) or [tape.meta.symbol for tape in tapes]
+        self.markets = {name: Market(tape, name) for name, tape in zip(names, tapes, strict=True)}
+        self.mode, self.speed, self.loop, self.port = mode, speed, loop, port
+        self.faults, self.keep_times, self.wait = tuple(faults), keep_times, wait
+        self.sent: Counter[str] = Counter()
+        self.finished = False
+        self._books: dict[str, bybit_frames.BookStream] = {}
+        self._diffs = {name: binance_frames.DiffStream(market) for name, market in self.markets.items()}
+        self._clients: set[Client] = set()
+        self._started = asyncio.Event()
+        self._counted: Counter[str] = Counter()
+        self._until_s: dict[str, float] = {}
+        self._held: dict[str, str] = {}
+        self._slowed: deque[tuple[str, str]] = deque()
+        self._server: Server | None = None
+
+    # --- serving ------------------------------------------------------------------------------------------------
+    async def __aenter__(self) -> Self:
+        try:
+            self._server = await serve(
+                self._handle, HOST, self.port, process_request=self._answer_http, compression=None, ping_interval=None
+            )
+        except OSError as error:
+            raise RunError(
+                f"cannot listen: {error.strerror or error}",
+                where=f"{HOST}:{self.port}",
+                remedy="choose another --port, or leave it out",
+            ) from error
+        self.port = next(iter(self._server.sockets)).getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close(close_connections=False)
+        self._drop_all()
+        await self._server.wait_closed()
+
+    @property
+    def endpoint(self) -> str:
+        return f"ws://{HOST}:{self.port}"
+
+    def inject(self, kind: str, amount: float = 1) -> None:
+        """Make a fault happen now (see engine.live.faults). For the event loop's own thread."""
+        if kind in TIMED:
+            self._until_s[kind] = time.monotonic() + amount
+        elif kind in COUNTED:
+            self._counted[kind] += int(amount)
+        else:
+            raise ValueError(f"unknown fault {kind!r}")
+        if kind in ("disconnect", "refuse"):
+            self._counted.pop(kind, None)
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        for client in list(self._clients):
+            client.connection.transport.abort()
+
+    def _is_on(self, kind: str) -> bool:
+        return time.monotonic() < self._until_s.get(kind, 0.0)
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        path = urlsplit(connection.request.path)
+        client = Client(connection, path.path.rpartition("/")[2])
+        self._clients.add(client)
+        sender = asyncio.create_task(client.send_all())
+        try:
+            if self.mode == "binance":
+                client.topics.update(parse_qs(path.query).get("streams", [""])[0].split("/"))
+                self._started.set()
+            async for raw in connection:
+                if self.mode == "bybit":
+                    self._bybit_request(client, raw)
+        except ConnectionClosed:
+            pass
+        finally:
+            sender.cancel()
+            self._clients.discard(client)
+
+    def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
+        """REST answers, and refused connections."""
+        path = urlsplit(request.path)
+        asked = {name: values[0] for name, values in parse_qs(path.query).items()}
+        if path.path == "/v5/market/instruments-info":
+            rows = [bybit_frames.instrument_info(one) for one in self.markets.values()]
+            rows = [row for row in rows if asked.get("symbol", row["symbol"]) == row["symbol"]]
+            rows = [row for row in rows if (asked.get("category") == "inverse") == row["contractType"].startswith("I")]
+            return _json({"retCode": 0, "retMsg": "OK", "result": {"category": asked.get("category"), "list": rows}})
+        if path.path == "/fapi/v1/exchangeInfo":
+            return _json(binance_frames.exchange_info(list(self.markets.values())))
+        if path.path == "/fapi/v1/depth":
+            diff = self._diffs.get(asked.get("symbol", ""))
+            if diff is None:
+                return _json({"code": -1121, "msg": "Invalid symbol."}, HTTPStatus.BAD_REQUEST)
+            return _json(diff.snapshot(int(asked.get("limit", 500))))
+        if self._is_on("refuse"):
+            return _json({"error": "refused on request"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        bybit = path.path in ("/v5/public/linear", "/v5/public/inverse", "/v5/public/spot")
+        if bybit if self.mode == "bybit" else path.path.endswith("/stream"):
+            return None
+        return _json({"error": "no such path"}, HTTPStatus.NOT_FOUND)
+
+    # --- Bybit requests -----------------------------------------------------------------------------------------
+    def _bybit_request(self, client: Client, raw: str | bytes) -> None:
+        try:
+            asked = orjson.loads(raw)
+            op, args, req_id = asked.get("op"), asked.get("args", []), str(asked.get("req_id", ""))
+            topics = [str(topic) for topic in args]
+        except (ValueError, AttributeError, TypeError):
+            self._say(client, {"success": False, "ret_msg": "error:invalid request", "op": "", "req_id": ""})
+            return
+        answer = {"success": True, "ret_msg": "", "conn_id": str(client.connection.id), "req_id": req_id, "op": op}
+        if op == "ping":
+            self._say(client, {**answer, "ret_msg": "pong"})
+            return
+        refusal = self._refusal(client, op, topics)
+        if refusal:
+            self._say(client, {**answer, "success": False, "ret_msg": refusal})
+            return
+        self._say(client, {**answer, "ret_msg": "subscribe" if client.category == "spot" else ""})
+        if op == "unsubscribe":
+            client.topics.difference_update(topics)
+            return
+        client.topics.update(topics)
+        for topic in topics:
+            self._send_snapshot(client, topic)
+        self._started.set()
+
+    def _refusal(self, client: Client, op: Any, topics: list[str]) -> str:
+        """Why a request is refused as a whole; "" where it is not."""
+        if op not in ("subscribe", "unsubscribe"):
+            return f"error:unknown op,op:{op}"
+        if not topics or sum(map(len, topics)) > _ARGS_CHARS:
+            return "error:args length out of range"
+        if client.category == "spot" and len(topics) > _SPOT_ARGS:
+            return "args size >10"
+        for topic in topics:
+            found = bybit_frames.read_topic(topic)
+            if found is None or found[0] not in self.markets:
+                return f"error:handler not found,topic:{topic}"
+            if op == "subscribe" and topic in client.topics:
+                return f"error:already subscribed,topic:{topic}"
+        return ""
+
+    def _send_snapshot(self, client: Client, topic: str) -> None:
+        found = bybit_frames.read_topic(topic)
+        if found is None or not found[1] or self._is_on("silence"):
+            return
+        name, depth = found
+        self._first(name)
+        stream = self._books.get(topic)
+        if stream is None:
+            stream = self._books[topic] = bybit_frames.BookStream(self.markets[name], depth)
+        self._say(client, stream.snapshot())
+
+    def _first(self, name: str) -> None:
+        """Before the playing has begun a book is the tape's first snapshot."""
+        market = self.markets[name]
+        if market.seq == 0:
+            market.exch_ms = market.now_ms = time.time_ns() // 1_000_000
+            for message in messages(market.tape):
+                if message.clear or message.bids or message.asks:
+                    market.apply(message)
+                    return
+
+    def _say(self, client: Client, frame: Frame) -> None:
+        try:
+            client.frames.put_nowait(orjson.dumps(frame).decode())
+        except asyncio.QueueFull:
+            client.connection.transport.abort()  # too slow a consumer
+
+    # --- playing ------------------------------------------------------------------------------------------------
+    async def play(self) -> None:
+        """From the first subscription to the end of every tape, and until everybody has everything."""
+        if self.wait:
+            await self._started.wait()
+        faults = [asyncio.create_task(self._inject_later(fault)) for fault in self.faults]
+        try:
+            await self._play_all()
+        finally:
+            for fault in faults:
+                fault.cancel()
+        while self._slowed:
+            await asyncio.sleep(0.01)
+            await self._flush_slowed()
+        while any(not client.frames.empty() for client in self._clients):
+            await asyncio.sleep(0.01)
+        self.finished = True
+
+    async def _inject_later(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.at_s)
+        self.inject(fault.kind, fault.amount)
+
+    async def _play_all(self) -> None:
+        queue: list[tuple[int, int, Message]] = []
+        now_ns = time.time_ns()
+        names = list(self.markets)
+        works: list[Clockwork] = []
+        iterators: list[Iterator[Message]] = []
+
+        def more(index: int, now_ns: int) -> None:
+            message = next(iterators[index], None)
+            if message is None and self.loop:
+                works[index] = self._clockwork(names[index], now_ns)
+                iterators[index] = messages(self.markets[names[index]].tape)
+                message = next(iterators[index], None)
+            if message is not None:
+                work = works[index]
+                due_ns = work.at(message.local_ns) if self.speed else message.local_ns - work.tape_start_ns
+                heapq.heappush(queue, (due_ns, index, message))
+
+        for index, name in enumerate(names):
+            works.append(self._clockwork(name, now_ns))
+            iterators.append(messages(self.markets[name].tape))
+            more(index, now_ns)
+        played = 0
+        while queue:
+            due_ns, index, message = heapq.heappop(queue)
+            now_ns = time.time_ns()
+            if self.speed and due_ns > now_ns:
+                await asyncio.sleep((due_ns - now_ns) / NS_PER_S)
+                now_ns = time.time_ns()
+            played += 1
+            if played % _BURST == 0:
+                await asyncio.sleep(0)
+            market = self.markets[names[index]]
+            market.exch_ms = works[index].stamp_ms(message.exch_ns, now_ns)
+            market.now_ms = now_ns // 1_000_000
+            await self._follow(market, message)
+            more(index, now_ns)
+
+    def _clockwork(self, name: str, now_ns: int) -> Clockwork:
+        return Clockwork(self.markets[name].tape.meta.first_local_ts_ns, now_ns, self.speed, self.keep_times)
+
+    async def _follow(self, market: Market, message: Message) -> None:
+        """The frames that a message of the tape makes."""
+        if message.clear or message.bids or message.asks:
+            market.apply(message)
+            if self._counted.pop("restart", 0):
+                await self._restart()
+            if self.mode == "binance":
+                diff = self._diffs[market.symbol]
+                if (frame := diff.follow(message)) is not None:
+                    await self._publish(diff.name, frame, is_book=True)
+            else:
+                for topic, stream in list(self._books.items()):
+                    if stream.market is market and (frame := stream.follow(message)) is not None:
+                        await self._publish(topic, frame, is_book=True)
+                    elif (frame := stream.repeat()) is not None:
+                        await self._publish(topic, frame, is_book=False)
+        if message.trades:
+            market.seq += 1
+            if self.mode == "binance":
+                frames = binance_frames.agg_trade_frames(market, message)
+            else:
+                frames = bybit_frames.trade_frames(market, message)
+            for frame in frames:
+                await self._publish(frame.get("topic") or frame["stream"], frame, is_book=False)
+
+    async def _restart(self) -> None:
+        for topic, stream in list(self._books.items()):
+            await self._publish(topic, stream.snapshot(1), is_book=False)
+        for diff in self._diffs.values():
+            diff.u = 0
+
+    async def _publish(self, topic: str, frame: Frame, *, is_book: bool) -> None:
+        """To whoever is subscribed; faults happen here."""
+        if self._slowed and not self._is_on("slow"):
+            await self._flush_slowed()
+        if not any(topic in client.topics for client in self._clients) or self._is_on("silence"):
+            return
+        if is_book and self._take("gap"):
+            return
+        text = orjson.dumps(frame).decode()
+        texts = [text]
+        if is_book and self._take("reorder"):
+            self._held[topic] = text
+            return
+        if is_book and topic in self._held:
+            texts.append(self._held.pop(topic))
+        if self._counted["duplicate"]:
+            texts.append(text)
+            self._counted["duplicate"] -= is_book
+        if is_book and self._take("garbage"):
+            texts = [text[: len(text) // 2]]
+        for one in texts:
+            if self._is_on("slow"):
+                self._slowed.append((topic, one))
+            else:
+                await self._deliver(topic, one)
+
+    def _take(self, kind: str) -> bool:
+        if self._counted[kind] <= 0:
+            return False
+        self._counted[kind] -= 1
+        return True
+
+    async def _flush_slowed(self) -> None:
+        if self._is_on("slow"):
+            return
+        while self._slowed:
+            await self._deliver(*self._slowed.popleft())
+
+    async def _deliver(self, topic: str, text: str) -> None:
+        self.sent[topic] += 1
+        for client in list(self._clients):
+            if topic not in client.topics:
+                continue
+            if not self.speed:
+                while client in self._clients and client.frames.full():
+                    await asyncio.sleep(0.001)  # everybody gets everything, however long it takes
+            try:
+                client.frames.put_nowait(text)
+            except asyncio.QueueFull:
+                client.connection.transport.abort()  # too slow a consumer
+
+
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    body = orjson.dumps(value)
+    headers = Headers([("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    headers["Connection"] = "close"
+    return Response(status.value, status.phrase, headers, body)
+
+
+class VenueThread:
+    """A venue in a thread of its own: `with VenueThread(Venue(...)) as running:`; plays, and serves until the end."""
+
+    def __init__(self, *tapes: Tape, **options: Any) -> None:
+        self._tapes, self._options = tapes, options
+        self._thread = threading.Thread(target=self._run, name="venue", daemon=True)
+        self._up = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._error: BaseException | None = None
+        self.venue: Venue
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._up.wait(_START_S) or self._error is not None:
+            raise self._error or RunError("the local venue did not start")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        async def run() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            self.venue = Venue(self._tapes, **self._options)
+            async with self.venue:
+                self._up.set()
+                playing = asyncio.create_task(self.venue.play())
+                await self._stop.wait()
+                playing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await playing
+
+        try:
+            asyncio.run(run())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._up.set()
+
+    @property
+    def endpoint(self) -> str:
+        return self.venue.endpoint
+
+    @property
+    def finished(self) -> bool:
+        """Whether all has been played and sent."""
+        return self.venue.finished
+
+    def inject(self, kind: str, amount: float = 1) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.venue.inject, kind, amount)
