@@ -23,7 +23,6 @@ GROUPS = (
     "nightsoak.verify",
     "nightsoak.judge",
     "nightsoak.live",
-    "nightsoak.live",
     "nightsoak.setup",
     "nightsoak.up",
 )

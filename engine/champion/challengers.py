@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from engine.champion.change import params_sha256, utc_text
-from engine.champion.store import ChampionStore
+from engine.champion.change import params_sha256
 from engine.config import ConfigModel, load_config
-from engine.errors import InputError
 from engine.files import write_json
 from engine.params import Params
 
@@ -46,20 +43,22 @@ class Challenger:
     origin: str
     fresh_after_ns: int | None = None
 
+    @property
+    def sha256(self) -> str:
+        return params_sha256(self.params)
+
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "params": dict(self.params), "params_sha256": params_sha256(self.params)}
+        return {**vars(self), "params": dict(self.params), "params_sha256": self.sha256}
 
 
-def challengers(store: ChampionStore) -> tuple[Challenger, ...]:
-    """Those waiting, oldest first.
+def read_challengers(file: Path) -> tuple[Challenger, ...]:
+    """Those waiting, oldest first; none where there is no file.
 
     Raises:
         ConfigError, OverridesError: the file is not what it must be; names the key or the parameter.
     """
-    file = challengers_file(store)
     if not file.exists():
         return ()
-    rows = load_config(file, _File).challengers
     return tuple(
         Challenger(
             row.id,
@@ -69,60 +68,15 @@ def challengers(store: ChampionStore) -> tuple[Challenger, ...]:
             row.origin,
             row.fresh_after_ns,
         )
-        for row in rows
+        for row in load_config(file, _File).challengers
     )
 
 
-def propose(
-    store: ChampionStore,
-    params: Params,
-    *,
-    why: str,
-    origin: str,
-    fresh_after_ns: int | None = None,
-    at_utc: datetime | None = None,
-) -> Challenger:
-    """Let `params` wait for a confirmation; a set that waits already is returned as it is.
-
-    Raises:
-        InputError: it is the champion's own set.
-        OverridesError: a value is out of range.
-        StorageError: it could not be written; nothing changed.
-    """
-    params = Params().with_changes(params, where="the challenger")
-    sha256 = params_sha256(params)
-    if sha256 == store.current().sha256:
-        raise InputError("these are the champion's own parameters", where=store.symbol, remedy="propose others")
-    new = Challenger(f"x-{sha256[:8]}", params, utc_text(at_utc), why, origin, fresh_after_ns)
-    with store.lock():
-        waiting = challengers(store)
-        for known in waiting:
-            if params_sha256(known.params) == sha256:
-                return known
-        _write(store, (*waiting, new))
-    return new
-
-
-def withdraw(store: ChampionStore, challenger_id: str) -> Challenger:
-    """Take a challenger off the list.
-
-    Raises:
-        InputError: none has that id; names those that wait.
-    """
-    with store.lock():
-        waiting = challengers(store)
-        gone = next((known for known in waiting if known.id == challenger_id), None)
-        if gone is None:
-            ids = ", ".join(known.id for known in waiting) or "none"
-            raise InputError(f"no challenger {challenger_id!r}", where=store.symbol, remedy=f"waiting: {ids}")
-        _write(store, [known for known in waiting if known is not gone])
-    return gone
-
-
-def challengers_file(store: ChampionStore) -> Path:
-    return store.folder / CHALLENGERS
-
-
-def _write(store: ChampionStore, waiting: Sequence[Challenger]) -> None:
+def write_challengers(file: Path, waiting: Sequence[Challenger]) -> None:
+    """Replace the file. Raises StorageError; it is as it was then."""
     rows = [{**vars(known), "params": dict(known.params)} for known in waiting]
-    write_json(challengers_file(store), {"format": 1, "challengers": rows})
+    write_json(file, {"format": 1, "challengers": rows})
+
+
+def challenger_id(params: Params) -> str:
+    return f"x-{params_sha256(params)[:8]}"

@@ -56,7 +56,7 @@ class Drill:
     windows_to_detection: int
     reasons: tuple[str, ...]
     files_restored_s: float
-    bot_restored_s: float
+    bot_restored_s: float | None
     report: Path
     checks: dict[str, bool]
 
@@ -98,7 +98,7 @@ def drill_rollback(home: Path, config: Path, *, tell: Callable[[str], None] = la
         "the report is there": rolled.report.is_file(),
         "one event was emitted": [event.id for event in events] == [rolled.rollback_id],
     }
-    bot_restored_s = float("nan") if bot_s is None else bot_s - detected_s
+    bot_restored_s = None if bot_s is None else bot_s - detected_s
     return Drill(market.symbol, windows, reasons, files_s - detected_s, bot_restored_s, rolled.report, checks)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from engine.champion.challengers import CHALLENGERS, Challenger, challenger_id, read_challengers, write_challengers
 from engine.champion.change import (
     BASELINE,
     FORMAT,
@@ -61,6 +62,7 @@ class ChampionStore:
         self.paths, self.symbol = paths, symbol
         self.folder = paths.champion(symbol)
         self.state_file, self.history_file = self.folder / STATE, self.folder / HISTORY
+        self.challengers_file = self.folder / CHALLENGERS
 
     def lock(self) -> AbstractContextManager[None]:
         """Held while anything in the folder changes."""
@@ -130,7 +132,13 @@ class ChampionStore:
             new_id = f"c{number}-{params_sha256(params)[:8]}"
             return self._next(read, now, "promote", new_id, params, before, who, why, evidence, at_utc)
 
-        return self._change(change)
+        champion = self._change(change)
+        with self.lock(), suppress(NightsoakError):  # it no longer waits; a list that cannot be read is told elsewhere
+            waiting = self.challengers()
+            left = [known for known in waiting if known.sha256 != champion.sha256]
+            if len(left) < len(waiting):
+                write_challengers(self.challengers_file, left)
+        return champion
 
     def rollback(
         self,
@@ -187,6 +195,60 @@ class ChampionStore:
             return made.model_copy(update={"frozen": frozen, "since_utc": now.since_utc})
 
         return self._change(change)
+
+    def challengers(self) -> tuple[Challenger, ...]:
+        """Candidates that wait for their confirmation, oldest first.
+
+        Raises:
+            ConfigError, OverridesError: the file is not what it must be; names the key or the parameter.
+        """
+        return read_challengers(self.challengers_file)
+
+    def propose(
+        self,
+        params: Params,
+        *,
+        why: str,
+        origin: str,
+        fresh_after_ns: int | None = None,
+        at_utc: datetime | None = None,
+    ) -> Challenger:
+        """Let `params` wait for a confirmation; a set that waits already is returned as it is.
+
+        Args:
+            origin: the tune it comes from, or who proposes it.
+            fresh_after_ns: market time before which windows were seen when it was chosen.
+
+        Raises:
+            InputError: it is the champion's own set.
+            OverridesError: a value is out of range.
+            StorageError: it could not be written; nothing changed.
+        """
+        params = Params().with_changes(params, where="the challenger")
+        if params_sha256(params) == self.current().sha256:
+            raise InputError("these are the champion's own parameters", where=self.symbol, remedy="propose others")
+        new = Challenger(challenger_id(params), params, utc_text(at_utc), why, origin, fresh_after_ns)
+        with self.lock():
+            waiting = self.challengers()
+            known = next((known for known in waiting if known.sha256 == new.sha256), None)
+            if known is None:
+                write_challengers(self.challengers_file, (*waiting, new))
+        return known or new
+
+    def withdraw(self, challenger: str) -> Challenger:
+        """Take a challenger off the list.
+
+        Raises:
+            InputError: none has that id; names those that wait.
+        """
+        with self.lock():
+            waiting = self.challengers()
+            gone = next((known for known in waiting if known.id == challenger), None)
+            if gone is None:
+                ids = ", ".join(known.id for known in waiting) or "none"
+                raise InputError(f"no challenger {challenger!r}", where=self.symbol, remedy=f"waiting: {ids}")
+            write_challengers(self.challengers_file, [known for known in waiting if known is not gone])
+        return gone
 
     def _change(self, make: Callable[[Champion, _Read], Change | None]) -> Champion:
         with self.lock():
