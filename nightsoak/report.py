@@ -28,18 +28,24 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _report(args: argparse.Namespace) -> int:
     from engine.paths import Paths
     from engine.report.artefacts import render_again, report_path
+    from engine.report.baseline_artefacts import BASELINE, DOCUMENT, render_baseline_again
     from engine.report.index import resolve_run
+    from nightsoak.baseline import print_decision
 
     folder = resolve_run(args.run_name, Paths.from_environment().reports)
-    changed = render_again(folder)
+    if (folder / BASELINE).is_file():
+        render, document, show = render_baseline_again, folder / DOCUMENT, print_decision
+    else:
+        render, document, show = render_again, report_path(folder), print_verdict
+    changed = render(folder)
     if changed:
         say(f"rendered anew by another version than the one that wrote them: {', '.join(changed)}")
     if args.json:
-        emit_json({"folder": str(folder), "report": str(report_path(folder)), "changed": changed})
+        emit_json({"folder": str(folder), "report": str(document), "changed": changed})
     elif args.markdown:
-        sys.stdout.write(report_path(folder).read_text(encoding="utf-8"))
+        sys.stdout.write(document.read_text(encoding="utf-8"))
     else:
-        print_verdict(folder)
+        show(folder)
     return 0
 
 

@@ -17,7 +17,7 @@ def run_attempt(ladder: Ladder, preset: Preset, market: Market) -> AttemptRun:
     """As a soak without tuning: nothing is decided between iterations, so nothing is measured there either."""
     plan, notes = plan_attempt(ladder, preset, market)
     windows = plan.schedule.windows
-    tell({"event": "planned", "run_id": plan.run_id, "notes": (*notes, *plan.notes), "windows": windows})
+    tell({"event": "planned", "run_id": plan.run_id, "notes": plan.notes, "windows": windows})
     with partial_report_if_stopped(plan), running_bot(plan) as bot:
         for iteration in range(plan.schedule.iterations):
             if iteration:

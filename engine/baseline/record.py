@@ -80,7 +80,10 @@ def document(ladder: Ladder, attempts: Sequence[Attempt]) -> dict[str, Any]:
         "markets": [
             {"symbol": m.symbol, "tape": m.shown, "venue": m.venue, "generated": m.generated} for m in ladder.markets
         ],
-        "presets": [preset.model_dump(mode="json", exclude={"comment"}) for preset in ladder.presets.presets],
+        "presets": [
+            {**preset.model_dump(mode="json", exclude={"comment"}), "title": preset.title}
+            for preset in ladder.presets.presets
+        ],
         "notes": list(ladder.notes),
         "attempts": [_attempt(attempt) for attempt in attempts],
     }

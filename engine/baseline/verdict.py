@@ -127,8 +127,8 @@ def judge_attempt(results: Sequence[SymbolResult], presets: Presets) -> Verdict:
         for one in results
         if one.coverage_pct is None or one.coverage_pct < presets.min_coverage_pct
     ]
-    passed = bool(results) and not data and all(check.label == "PASS" for check in checks)
-    windows = min((len(one.windows) for one in results), default=0)
+    passed = not data and all(check.label == "PASS" for check in checks)
+    windows = min(len(one.windows) for one in results)
     return Verdict(GO if passed else NO_GO, checks, data, _recommend(presets, checks, data, windows))
 
 
