@@ -27,10 +27,11 @@ def measure_duels(plan: RunPlan, edge: Mapping[str, Any], settings: JudgeSetting
         edge: EDGE_REPORT.json of the run so far.
 
     Returns:
-        [{id, kind, lane, champion_lane, earlier_windows, windows, nights_needed, champion and companion: {net_bps,
-        net_pnl_quote, notional_quote, fills}, judgement: engine.tuning.judge.Judgement.to_json(), by_window: [{window,
-        difference_bps, mean_bps, low_bps, high_bps, to_next_look}]}]; `windows` counts this run's, `by_window` has one
-        row per window of this run with the judgement's numbers after it (null where there are none yet).
+        [{id, kind, lane, champion_lane, earlier_windows, windows, counted, nights_needed, champion, companion,
+        judgement, by_window}]: `windows` are this run's, `counted` those of them that are evidence; the two sides are
+        {net_bps, net_pnl_quote, notional_quote, fills}; `judgement` is engine.tuning.judge.Judgement.to_json();
+        `by_window` has {window, counted, difference_bps, mean_bps, low_bps, high_bps, to_next_look} per window of
+        this run, with what was known after it (null where nothing is yet).
     """
     lanes = {lane["lane"]: lane for lane in edge["lanes"]}
     first = plan.frozen_lane + 1
@@ -46,16 +47,18 @@ def _duel(
     of_companion = {window["window"]: window for window in lane["windows"]}
     shared = sorted(of_champion.keys() & of_companion.keys())
     tonight = [_row(of_champion[window], of_companion[window]) for window in shared]
-    rows = [*one.earlier, *tonight]
+    counted = [one.counted is None or window in one.counted for window in shared]
+    rows = [*one.earlier, *(row for row, counts in zip(tonight, counted, strict=True) if counts)]
     judgement = judge_challenger(*_series(rows), settings)
     by_window = []
     for place, window in enumerate(shared):
-        until = judge_challenger(*_series(rows[: len(one.earlier) + place + 1]), settings)
+        until = judge_challenger(*_series(rows[: len(one.earlier) + sum(counted[: place + 1])]), settings)
         running = until.running
         by_window.append(
             {
                 "window": window,
-                "difference_bps": _difference(tonight[place], rows),
+                "counted": counted[place],
+                "difference_bps": _difference(tonight[place], rows or tonight),
                 "mean_bps": running.mean_bps if running else None,
                 "low_bps": running.low_bps if running else None,
                 "high_bps": running.high_bps if running else None,
@@ -69,6 +72,7 @@ def _duel(
         "champion_lane": champion["lane"],
         "earlier_windows": len(one.earlier),
         "windows": len(tonight),
+        "counted": sum(counted),
         "nights_needed": -(-judgement.at_most_needed // max(1, plan.schedule.windows)),
         "champion": _side(champion),
         "companion": _side(lane),

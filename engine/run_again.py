@@ -19,7 +19,7 @@ from engine.market.tape_meta import META_FILE, read_meta
 from engine.paths import CHECKOUT, Paths
 from engine.report.manifest import MANIFEST
 from engine.report.record import OPERATOR
-from engine.soak import RunPlan, SoakSettings
+from engine.soak import Companion, RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_recipe import run_soak
 from engine.soak_state import RunState
@@ -132,7 +132,8 @@ def _plan(manifest: Mapping[str, Any], tape: Path, paths: Paths) -> RunPlan:
     starting = paths.datasets / "starting.json"
     write_json(starting, manifest["parameters"][0]["params"])
     found = asked.model_copy(update={"tape": str(tape), "overrides": str(starting), "profile": recorded["profile"]})
-    plan = make_plan(found, paths, run_id=manifest["run_id"])
+    companions = [Companion.from_json(one) for one in recorded["companions"]]
+    plan = make_plan(found, paths, run_id=manifest["run_id"], companions=companions)
     plan = replace(
         plan,
         settings=asked,

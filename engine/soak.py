@@ -125,20 +125,27 @@ class Companion:
     kind      "challenger": waits for its confirmation; "former": the champion before this one
     earlier   paired windows of earlier runs, in order of time: champion's PnL and notional, companion's PnL and
               notional, in quote currency; None where unknown
+    counted   windows of this run that are evidence; None before that is known
+    fresh_after_ns, since_utc   what is evidence at all (engine.champion.evidence.paired_windows)
     """
 
     id: str
     kind: str
     params: Params
     earlier: tuple[tuple[float | None, float | None, float | None, float | None], ...] = ()
+    counted: tuple[int, ...] | None = None
+    fresh_after_ns: int | None = None
+    since_utc: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "kind": self.kind, "params": dict(self.params), "earlier": [*map(list, self.earlier)]}
+        return {**vars(self), "params": dict(self.params)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Companion:
         earlier = tuple((row[0], row[1], row[2], row[3]) for row in value["earlier"])
-        return cls(value["id"], value["kind"], Params().with_changes(value["params"]), earlier)
+        counted = None if value["counted"] is None else tuple(value["counted"])
+        params = Params().with_changes(value["params"])
+        return cls(**{**value, "params": params, "earlier": earlier, "counted": counted})
 
 
 @dataclass(frozen=True)

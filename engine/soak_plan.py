@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from engine.champion.store import ChampionStore
+from engine.companions import gather
 from engine.errors import InputError, StorageError
 from engine.files import sha256_file, write_atomic, write_json
 from engine.locks import FileLock
@@ -22,7 +23,7 @@ from engine.market.tape import Tape
 from engine.params import Params, read_overrides
 from engine.paths import CHECKOUT, Paths
 from engine.profile import default_profile_name, load_profile, profile_path
-from engine.soak import NS_PER_S, RunPlan, Schedule, SoakSettings, cut_span, make_run_id
+from engine.soak import NS_PER_S, Companion, RunPlan, Schedule, SoakSettings, cut_span, make_run_id
 from engine.soak_state import RunState
 from engine.tuning.bands import load_gates
 from engine.tuning.rules import load_rules, matrix_file
@@ -73,11 +74,13 @@ def make_plan(
     *,
     progress: Callable[[float], None] | None = None,
     run_id: str | None = None,
+    companions: Sequence[Companion] | None = None,
 ) -> RunPlan:
     """The plan of a new run, written to its folder; the caller holds the lock.
 
     Args:
         run_id: the id to use where a run is done again; a new one by default.
+        companions: those of a run that is done again; by default whoever waits now, if the champion starts.
         progress: called with the share of the default tape that is generated, 0..1.
 
     Raises:
@@ -89,6 +92,9 @@ def make_plan(
     profile_name = settings.profile or default_profile_name()
     params, source, said = _starting_params(settings, paths, symbol)
     schedule = _schedule(tape, settings)
+    if companions is None:
+        companions, more = ((), ()) if settings.overrides else gather(paths, symbol, schedule.window_seconds)
+        said = (*said, *more)
     inputs = _inputs(tape, paths, profile_name, settings.matrix)
     if run_id is None:
         run_id = _claim(paths, symbol, {"inputs": inputs, "settings": settings.model_dump(), "params": dict(params)})
@@ -108,6 +114,7 @@ def make_plan(
         inputs=inputs,
         notes=(*said, *_notes(settings, schedule, tape)),
         paths=paths,
+        companions=tuple(companions),
     )
     write_json(plan.file, plan.to_json())
     RunState.begin(plan)

@@ -19,6 +19,7 @@ import duckdb
 
 from engine.bot.journal import journal_files
 from engine.bot.protocol import COMPLETE, Message
+from engine.companions import count_windows
 from engine.duel import measure_duels
 from engine.errors import BotError
 from engine.files import write_json
@@ -138,6 +139,7 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
     with inspecting as quality_inspector, ThreadPoolExecutor(1) as beside:
         with open_warehouse(plan.paths) as warehouse:
             _ingest(plan, warehouse)
+            plan = count_windows(plan, warehouse)
             edge = edge_report(warehouse, plan.run_id)
             series = chart_series(warehouse, plan.run_id)
             in_force = [(ts_ns, _numbers(params)) for ts_ns, params in params_in_time(warehouse, plan.run_id)]

@@ -12,6 +12,7 @@ import pytest
 from engine.market.simulator import generate_tape, read_settings
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
+from engine.quality_suite import run_suite
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 
@@ -31,6 +32,12 @@ def short_tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
     """A minute of the generated market, about 10,000 events; not to be changed."""
     market = read_settings(CHECKOUT / "config", "s1").with_run(seed=8, duration_s=SHORT_TAPE_SECONDS)
     return generate_tape(tmp_path_factory.mktemp("tapes") / "short", market)
+
+
+@pytest.fixture(scope="session")
+def expectations_here() -> None:
+    """Import Great Expectations once, and not in a process of its own for every report of the tests that ask for it."""
+    run_suite({})
 
 
 @pytest.fixture

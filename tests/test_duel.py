@@ -128,3 +128,15 @@ def test_an_unknown_window_is_missing_not_zero(plan: RunPlan) -> None:
     assert duel["by_window"][4]["difference_bps"] is None
     assert duel["judgement"]["missing"]["unknown"] == 1
     assert duel["judgement"]["windows_usable"] == len(EARLIER) + WINDOWS - 1
+
+
+def test_a_window_that_does_not_count_is_shown_and_is_no_evidence(plan: RunPlan) -> None:
+    report = lanes()
+    whole = measure_duels(plan, report, JUDGE)[0]
+    first, second = plan.companions
+    plan = replace(plan, companions=(replace(first, counted=tuple(range(1, WINDOWS))), second))
+    duel = measure_duels(plan, report, JUDGE)[0]
+    assert [row["counted"] for row in duel["by_window"]] == [False] + [True] * (WINDOWS - 1)
+    assert (duel["windows"], duel["counted"]) == (WINDOWS, WINDOWS - 1)
+    assert duel["judgement"]["windows_usable"] == whole["judgement"]["windows_usable"] - 1
+    assert duel["by_window"][0]["difference_bps"] is not None

@@ -60,7 +60,9 @@ def _details(duel: Mapping[str, Any]) -> DuelView:
     judgement = duel["judgement"]
     lines = [
         f"{judgement['verdict']}: {judgement['reason']}.",
-        f"{duel['windows']} windows of this run and {duel['earlier_windows']} of earlier ones.",
+        f"{duel['counted']} of this run's {duel['windows']} windows and {duel['earlier_windows']} of earlier runs are "
+        "evidence"
+        + ("." if duel["counted"] == duel["windows"] else "; a window that was seen before, or is short, is not."),
     ]
     if judgement["verdict"] == "INCONCLUSIVE":
         lines.append(
@@ -70,7 +72,7 @@ def _details(duel: Mapping[str, Any]) -> DuelView:
     lines += [f"{warning}." for warning in judgement["warnings"]]
     rows = tuple(
         (
-            str(row["window"]),
+            str(row["window"]) if row["counted"] else f"({row['window']})",
             number(row["difference_bps"], 2, sign=True),
             number(row["mean_bps"], 2, sign=True),
             interval(row["low_bps"], row["high_bps"], 2) or NO_DATA,
