@@ -105,6 +105,7 @@ class Board:
             self._next_id += 1
             self._waiting.append(action)
             future: Future[Outcome] = Future()
+            future.set_running_or_notify_cancel()  # whoever tires of waiting cannot cancel it
             self._futures[action.id] = future
             self._keep(Outcome(action.id, name, "pending"))
         return action, future

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from engine.bot.journal import JournalTail
 from engine.bot.loop import Bot
 from engine.control.board import Action, Board, Outcome, Snapshot
 from engine.control.groups import GROUPS, risk_limits
 from engine.control.measures import Measures
-from engine.control.reports import make_snapshot
+from engine.control.reports import make_snapshot, window_so_far
 from engine.control.script import SOURCE
 from engine.control.settings import ControlSettings, Toxicity
 from engine.errors import NightsoakError
@@ -82,7 +83,7 @@ class Desk:
         self.windows: list[dict[str, Any]] = []
         self.final: dict[str, dict[str, Any]] = {}
         self._apply_perf(self.in_force.groups["perf_profile"])
-        self._published_s = 0.0
+        self._published_s, self._begun = 0.0, False
         self._started_s, self._started_ns = 0.0, bot.now_ns
         self.pace = 0.0
         self.board = Board(self._snapshot(), settings.queue_limit)
@@ -91,6 +92,10 @@ class Desk:
 
     def act(self) -> None:
         """Carry out what is waiting; between two seconds of market time."""
+        if not self._begun:
+            self._begun = True
+            if self.bot.tail:
+                self._go_on(self.bot.tail)
         while self._script and self._script[0][0] <= self.bot.now_ns:
             self._perform(self._script.pop(0)[1])
         actions = self.board.take()
@@ -111,9 +116,9 @@ class Desk:
 
     def edge(self, window: int, *, iteration_end: bool) -> None:
         """A window is over, and with it perhaps an iteration: its reports are the last final ones."""
-        snapshot = self._snapshot()
-        self.windows.append({"window": window, **snapshot.reports["shadow"]["window"]})
+        self.windows.append(window_so_far(self, window))
         if iteration_end:
+            snapshot = self._snapshot()
             self.final = {
                 name: {**snapshot.reports[name], "windows_done": window + 1} for name in ("shadow", "toxicity")
             }
@@ -122,10 +127,12 @@ class Desk:
 
     # --- the rest ------------------------------------------------------------------------------------------------
 
-    def resume(self) -> None:
-        """Put back in force what the journal says was, after a crash: nobody has taken it back."""
-        tail = self.bot.tail
-        last = {_LASTING[r["event"]]: r for r in (tail.controls if tail else ()) if r["event"] in _LASTING}
+    def _go_on(self, tail: JournalTail) -> None:
+        """Measure from where a resumed run goes on, and put back in force what was: nobody has taken it back."""
+        look = self.bot.market.telemetry(self.bot.now_ns)
+        self.measures.first_look(look)
+        self._reset_shadow()
+        last = {_LASTING[record["event"]]: record for record in tail.controls if record["event"] in _LASTING}
         for record in last.values():
             self._perform(Action(0, record["event"], record.get("params") or {}), source=f"{SOURCE}, resumed")
 
@@ -190,9 +197,7 @@ class Desk:
         return changed
 
     def _reset_shadow(self) -> None:
-        touch = self.bot.market.touch()
-        positions = self.bot.market.telemetry(self.bot.now_ns).positions_lots.tolist()
-        self.measures.reset(positions, self.bot.now_ns, touch[0])
+        self.measures.reset(self.bot.now_ns, self.bot.market.touch()[0])
         self.windows.clear()
 
     def _apply_strategy(self, values: dict[str, Any], source: str) -> None:

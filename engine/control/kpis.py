@@ -18,7 +18,6 @@ from engine.tuning.gate import GateResult, judge
 _SPANS = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _NO_DATA = "no data yet"
 _FROM_JOURNAL = "computed from the journal only"
-_JOURNAL_ONLY = ("risk_ratio", "max_drawdown_quote", "block_ratios")
 
 
 def live_kpis(measures: Measures) -> dict[str, Any]:
@@ -28,9 +27,8 @@ def live_kpis(measures: Measures) -> dict[str, Any]:
     elapsed_ns = measures.now_ns - measures.since_ns
     ended = measures.orders_ended
     slippage = components["slippage_bps"]
-    values: dict[str, Any] = dict.fromkeys(METRICS)
-    values |= {name: components[name] for name in components if name in METRICS}
-    values |= {
+    values: dict[str, Any] = {
+        **{name: components[name] for name in components if name in METRICS},
         "slippage_cost_bps": None if slippage is None else -slippage,
         "adverse_bps": measures.markouts.adverse_bps(),
         "adverse_bps_p95": measures.markouts.cost_bps.quantile(0.95),
@@ -44,8 +42,8 @@ def live_kpis(measures: Measures) -> dict[str, Any]:
         "fills": fills,
         "coverage_pct": 100 * measures.valid_ns / elapsed_ns if elapsed_ns else None,
     }
-    reasons = {name: _FROM_JOURNAL if name in _JOURNAL_ONLY else _NO_DATA for name in values if values[name] is None}
-    return {**values, "null_reasons": reasons}
+    reasons = {name: _NO_DATA if name in values else _FROM_JOURNAL for name in METRICS if values.get(name) is None}
+    return {**dict.fromkeys(METRICS), **values, "null_reasons": reasons}
 
 
 def live_gate(measures: Measures, gates: Gates) -> GateResult:

@@ -53,12 +53,13 @@ class Measures:
         self.window_blocked = np.zeros(len(BLOCK_NAMES), np.int64)
         self.window_intents = self.window_shots = self.window_outcomes = 0
         self._pending_blocks = np.zeros(len(BLOCK_NAMES), np.int64)
-        self.reset(positions_lots, now_ns, 0)
+        self._positions_lots = list(positions_lots)
+        self.reset(now_ns, 0)
 
-    def reset(self, positions_lots: Sequence[int], now_ns: int, mid2: int) -> None:
+    def reset(self, now_ns: int, mid2: int) -> None:
         """A new measurement begins at `now_ns`; positions stay what they are and are marked at `mid2`."""
         self.since_ns = self.now_ns = now_ns
-        self.pnl = LanesPnl(self._value, self._fee_rate, positions_lots)
+        self.pnl = LanesPnl(self._value, self._fee_rate, self._positions_lots)
         self.pnl.start(mid2)
         self.orders_ended = self.orders_cancelled = self.own_fills = 0
         self.order_age, self.slippage_cost, self.feed_latency, self.ack = Every(), Every(), Every(), Every()
@@ -87,6 +88,7 @@ class Measures:
         self.valid_ns += look.valid_ns - (self._look.valid_ns if self._look else 0)
         self.gaps += look.gaps - (self._look.gaps if self._look else 0)
         self._look = look
+        self._positions_lots = look.positions_lots.tolist()
         pending = look.blocks[0].sum(axis=0)
         self.blocked += pending - self._pending_blocks
         self._pending_blocks = self.window_blocked = pending
@@ -94,6 +96,7 @@ class Measures:
     def first_look(self, look: Telemetry) -> None:
         """What had been counted before the bot's start is not the measurement's."""
         self._look = look
+        self._positions_lots = look.positions_lots.tolist()
         if look.local_ts_ns.size:
             self._last_message_ns = int(look.local_ts_ns[-1])
             self._latest_exch_ns = int(look.exch_ts_ns.max())

@@ -37,7 +37,7 @@ def make_snapshot(desk: Desk) -> Snapshot:
             **span,
             "kpis": live_kpis(measures),
             "gate": {"verdict": gate.verdict, "reason": gate.reason, "checks": [c.to_json() for c in gate.checks]},
-            "window": _window(desk, window),
+            "window": window_so_far(desk, window),
             "windows": list(desk.windows),
             "in_force": {name: dict(values) for name, values in desk.in_force.groups.items()}
             | {"strategy": dict(bot.params)},
@@ -93,7 +93,7 @@ def _by_engine(pnl: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
     return {**head, **shared, "engines": [engine], "net_pnl_quote": engine["net_pnl_quote"]}
 
 
-def _window(desk: Desk, window: int) -> dict[str, Any]:
+def window_so_far(desk: Desk, window: int) -> dict[str, Any]:
     """The current window so far; the finished ones are kept in this form."""
     measures, schedule = desk.measures, desk.bot.schedule
     part = measures.pnl.window[0]

@@ -1,0 +1,179 @@
+"""What the desk measures second by second is what the warehouse makes of the whole journal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.bot.journal import journal_files
+from engine.bot.protocol import Message
+from engine.bot.replay import open_bot
+from engine.control.desk import Desk
+from engine.control.settings import ControlSettings
+from engine.profile import load_profile
+from engine.soak import RunPlan
+from engine.tuning.bands import load_gates
+from engine.warehouse.db import Warehouse
+from engine.warehouse.edge import edge_report
+from engine.warehouse.ingest import ingest
+
+PlanIn = Callable[..., RunPlan]
+
+
+class Continue:
+    """Answers every edge with continue, and never asks for a stop."""
+
+    def wait(self) -> Message:
+        return {"command": "continue"}
+
+    def stop_wanted(self) -> str:
+        return ""
+
+
+def run(plan: RunPlan, *, with_desk: bool = True) -> Desk | None:
+    bot = open_bot(plan, Continue(), lambda message: None)
+    if not with_desk:
+        bot.run()
+        return None
+    config = plan.paths.config
+    desk = bot.desk = Desk(bot, plan, load_profile(config, plan.profile), ControlSettings(), load_gates(config))
+    bot.run()
+    return desk
+
+
+def journal(plan: RunPlan) -> bytes:
+    files = journal_files(plan.paths.journals, plan.run_id)
+    return b"".join(path.read_bytes() for path in files).replace(plan.run_id.encode(), b"RUN")
+
+
+@pytest.fixture(scope="module")
+def done(plan_in: PlanIn, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunPlan, Desk]:
+    plan = plan_in(tmp_path_factory.mktemp("done"), iterations=2)
+    desk = run(plan)
+    assert desk is not None
+    return plan, desk
+
+
+def edge_of(plan: RunPlan, folder: Path) -> dict[str, Any]:
+    with Warehouse(folder / "w.duckdb") as warehouse:
+        ingest(warehouse, journal_files(plan.paths.journals, plan.run_id))
+        return dict(edge_report(warehouse, plan.run_id))
+
+
+def test_live_figures_end_where_the_edge_report_is(done: tuple[RunPlan, Desk], tmp_path: Path) -> None:
+    plan, desk = done
+    edge = edge_of(plan, tmp_path)
+    report = desk.board.snapshot.reports["shadow_final"]
+    live, totals = report["kpis"], edge["totals"]
+    computed = [name for name, value in live.items() if value is not None and name != "null_reasons"]
+    assert len(computed) >= 16
+    assert {name: live[name] for name in computed} == pytest.approx({name: totals[name] for name in computed})
+    assert live["net_pnl_quote"] == totals["net_pnl_quote"], "integers, divided once"
+    for lane, found in zip(edge["lanes"], desk.board.snapshot.reports["pnl"]["lanes"], strict=True):
+        assert found["net_pnl_quote"] == lane["net_pnl_quote"]
+        assert found["fills"] == lane["fills"]
+
+
+def test_windows_are_those_of_the_edge_report(done: tuple[RunPlan, Desk], tmp_path: Path) -> None:
+    plan, desk = done
+    names = ("window", "start_ns", "end_ns", "net_pnl_quote", "notional_quote", "net_bps", "fills")
+
+    def picked(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{name: window[name] for name in names} for window in windows]
+
+    found = desk.board.snapshot.reports["shadow_final"]["windows"]
+    assert picked(found) == picked(edge_of(plan, tmp_path)["windows"])
+
+
+def test_the_gate_says_live_what_it_will_say(done: tuple[RunPlan, Desk], tmp_path: Path) -> None:
+    from engine.tuning.gate import judge
+
+    plan, desk = done
+    final = judge(edge_of(plan, tmp_path)["totals"], load_gates(plan.paths.config))
+    gate = desk.board.snapshot.reports["shadow_final"]["gate"]
+    assert gate["verdict"] == final.verdict
+    metrics = desk.board.snapshot.metrics
+    assert metrics["gate_ready"] == 1
+    assert set(metrics["gate_fail_reasons"]) == {check.metric for check in final.checks if check.label != "SUCCESS"}
+
+
+def test_block_counts_are_the_journals(done: tuple[RunPlan, Desk]) -> None:
+    plan, desk = done
+    counts: dict[str, int] = dict.fromkeys(desk.board.snapshot.metrics["blocked_intents_total"], 0)
+    intents = fills = 0
+    for line in journal(plan).splitlines():
+        record = json.loads(line)
+        if record["lane"] != 0:
+            continue
+        if record["type"] == "block":
+            counts[record["reason"]] += record["count"]
+        intents += record["type"] == "order" and record["event"] in ("new", "amend", "cancel")
+        fills += record["type"] == "fill"
+    metrics = desk.board.snapshot.metrics
+    assert metrics["blocked_intents_total"] == counts
+    assert sum(counts.values()) > 0
+    assert (metrics["intents_total"], metrics["fills_total"]) == (intents, fills)
+
+
+def test_decisions_are_timed_from_the_newest_message(done: tuple[RunPlan, Desk]) -> None:
+    """Against the obvious way: for each request of lane 0, search the tape's receipt times."""
+    import numpy as np
+
+    from engine.market.events import LAST
+    from engine.market.tape import Tape
+
+    plan, desk = done
+    columns = Tape.open(plan.tape).columns
+    receipts = np.asarray(columns.local_ts_ns)[np.flatnonzero(np.asarray(columns.flags) & LAST)]
+    waits = []
+    for line in journal(plan).splitlines():
+        record = json.loads(line)
+        if record["type"] == "order" and record["lane"] == 0 and record["event"] in ("new", "amend", "cancel"):
+            waits.append((record["ts_ns"] - receipts[receipts <= record["ts_ns"]].max()) / 1e6)
+    waits = waits[-4096:]
+    metrics = desk.board.snapshot.metrics
+    for span, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+        assert metrics[f"tick_to_decision_{span}_ms"] == pytest.approx(np.quantile(waits, share))
+
+
+def test_markouts_are_those_of_the_marks(done: tuple[RunPlan, Desk]) -> None:
+    """Against the obvious way: for each fill, the first mark 10 s later, found by looking at all of them."""
+    import numpy as np
+
+    plan, desk = done
+    records = [json.loads(line) for line in journal(plan).splitlines()]
+    marks = [(r["ts_ns"], r["mid2"]) for r in records if r["type"] == "mark"]
+    raw, net = [], []
+    for fill in (r for r in records if r["type"] == "fill" and r["lane"] == 0):
+        later = [mid2 for ts_ns, mid2 in marks if ts_ns >= fill["ts_ns"] + 10_000_000_000]
+        if later:
+            side = 1 if fill["side"] == "buy" else -1
+            gain = side * (later[0] / 2 - fill["price_ticks"])
+            raw.append(1e4 * gain / fill["price_ticks"])
+            net.append(gain * 0.001 * float(fill["qty"]) + float(fill["fee"]))
+    metrics = desk.board.snapshot.metrics
+    assert metrics["pnl_10s_sample_count"] == len(raw) > 20
+    assert metrics["pnl_10s_p50_bps_raw"] == pytest.approx(np.median(raw))
+    assert metrics["net_markout_10s_quote_p50"] == pytest.approx(np.median(net))
+
+
+def test_a_desk_without_actions_leaves_the_journal_as_it_is(
+    done: tuple[RunPlan, Desk], plan_in: PlanIn, tmp_path: Path
+) -> None:
+    plan, _ = done
+    other = plan_in(tmp_path, iterations=2)
+    run(other, with_desk=False)
+    assert journal(other) == journal(plan)
+
+
+def test_what_a_replay_cannot_know_is_absent_with_its_reason(done: tuple[RunPlan, Desk]) -> None:
+    _, desk = done
+    report = desk.board.snapshot.reports["shadow_final"]
+    absent = {name for name, value in report["metrics"].items() if value is None}
+    assert absent == {"stale_tick_drop_ratio", "local_backlog_p99_ms", "queue_depth_p99", "event_backlog_p99"}
+    assert report["absent"].keys() == absent
+    assert all(report["absent"].values())
