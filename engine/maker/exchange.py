@@ -6,8 +6,8 @@ reaches it; in full-fill mode whole, else by what really was there: the part of 
 more than the trade's size for all of a lane's orders together, and at a crossing the size of the level that
 crossed. Across a gap or a clear every resting order ends (`expire`, reason gap).
 
-Orders of all lanes that rest at a level form a list in order of arrival, and the best resting key of each side
-is kept: an event that no order of ours can feel costs one comparison, however many lanes there are.
+Orders of all lanes rest in the places of resting.py, and no key above the best resting one of each side needs a look:
+an event that no order of ours can feel costs one comparison, however many lanes there are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from engine.jit import compiled, inlined
 from engine.maker.book import clear, judge, set_level
 from engine.maker.queue import after_depth, fillable_lots
+from engine.maker.resting import join, leave, lower_top
 from engine.maker.state import (
     ASK_CANCEL,
     ASK_NEW,
@@ -54,54 +55,15 @@ from engine.maker.state import (
 )
 
 _DEPTH, _TRADE = 0, 1
-_OUT_OF_REACH = 1e15  # lots ahead of an order in a queue that is not displayed
 _BUY, _LAST, _GAP, _CLEAR = 1, 2, 4, 8
 
 
 @inlined
-def rest(st: State, order: int, side: int, key: int) -> None:
-    """`order` joins the end of the list at (side, key)."""
-    s = st.scalars
-    level = side * s[WIDTH] + key
-    st.ex_key[order] = key
-    first = st.head[level]
-    st.after[order] = -1
-    if first < 0:
-        st.head[level] = order
-        st.before[order] = order
-    else:
-        last = st.before[first]
-        st.after[last] = order
-        st.before[order] = last
-        st.before[first] = order
-    s[RESTING + side] += 1
-    if key > s[TOP_REST + side]:
-        s[TOP_REST + side] = key
-
-
-@inlined
-def unrest(st: State, order: int, side: int) -> None:
-    """Take `order` off its level."""
-    s = st.scalars
-    key = st.ex_key[order]
-    base = side * s[WIDTH]
-    st.ex_key[order] = NOWHERE
-    first, later = st.head[base + key], st.after[order]
-    if first == order:
-        st.head[base + key] = later
-        if later >= 0:
-            st.before[later] = st.before[order]
-    else:
-        st.after[st.before[order]] = later
-        st.before[later if later >= 0 else first] = st.before[order]
-    s[RESTING + side] -= 1
-    if key == s[TOP_REST + side] and st.head[base + key] < 0:
-        if s[RESTING + side] == 0:
-            key = NOWHERE
-        else:
-            while st.head[base + key] < 0:
-                key -= 1
-        s[TOP_REST + side] = key
+def home_ns(s: Array, cfg: Config, ts_ns: int) -> int:
+    """When word of what the exchange did at `ts_ns` comes home."""
+    at_ns: int = max(ts_ns + cfg.response_ns, s[EARLIEST])
+    s[EARLIEST] = at_ns
+    return at_ns
 
 
 @inlined
@@ -113,8 +75,7 @@ def answer(
     s, ring = st.scalars, st.responses
     r = ring[(s[RES_HEAD] + s[RES_COUNT]) & (ring.shape[0] - 1)]
     s[RES_COUNT] += 1
-    s[EARLIEST] = max(ts_ns + cfg.response_ns, s[EARLIEST])
-    r["at_ns"] = s[EARLIEST]
+    r["at_ns"] = home_ns(s, cfg, ts_ns)
     r["exch_ts_ns"] = ts_ns
     r["order"] = order
     r["what"] = what
@@ -131,12 +92,28 @@ def answer(
 def fill(st: State, cfg: Config, order: int, side: int, lots: int, ts_ns: int) -> None:
     """Fill `lots` of a resting order at its own price."""
     o = st.orders[order]
-    key = st.ex_key[order]
+    key = o["ex_key"]
     leaves = o["ex_leaves"] - lots
     o["ex_leaves"] = leaves
     if leaves == 0:
-        unrest(st, order, side)
-    answer(st, cfg, order, SAY_FILL, 0, ts_ns, key, lots, o["ex_mid2"], o["ex_sent_ns"], 1 if leaves == 0 else 0)
+        leave(st, order, side)
+    mid2 = st.details[order]["ex_mid2"]
+    answer(st, cfg, order, SAY_FILL, 0, ts_ns, key, lots, mid2, o["ex_sent_ns"], 1 if leaves == 0 else 0)
+
+
+@inlined
+def fill_place(st: State, cfg: Config, place: int, side: int, reached: int, ts_ns: int) -> None:
+    """Fill the orders at `place`, each up to `reached` lots and to what the event still has for its lane."""
+    count = st.orders.shape[0]
+    order = st.order_after[count + place]
+    while order < count:
+        following = st.order_after[order]
+        o = st.orders[order]
+        got = o["ex_leaves"] if cfg.full_fill else min(o["ex_leaves"], reached, st.left[o["lane"]])
+        if got > 0:
+            st.left[o["lane"]] -= got
+            fill(st, cfg, order, side, got, ts_ns)
+        order = following
 
 
 @compiled
@@ -146,54 +123,43 @@ def reach(st: State, cfg: Config, side: int, key: int, lots: int, is_trade: int,
     A trade goes through the better prices and works off the queue at its own; a level that crosses reaches
     every order at or beyond it.
     """
-    s = st.scalars
-    base = side * s[WIDTH]
-    st.left[:] = lots
-    through = key + 1 if is_trade else key
-    level = s[TOP_REST + side]
-    while level >= through and level >= 0:
-        order = st.head[base + level]
-        while order >= 0:
-            following = st.after[order]
-            lane = st.orders[order]["lane"]
-            leaves = st.orders[order]["ex_leaves"]
-            got = leaves if cfg.full_fill else min(leaves, st.left[lane])
-            if got > 0:
-                st.left[lane] -= got
-                fill(st, cfg, order, side, got, ts_ns)
-            order = following
-        level -= 1
-        if level > s[TOP_REST + side]:
-            level = s[TOP_REST + side]
-    if not is_trade or key < 0 or key >= s[WIDTH]:
+    s, count = st.scalars, st.orders.shape[0]
+    top = lower_top(st, side)
+    if top < key:
         return
-    order = st.head[base + key]
-    while order >= 0:
-        following = st.after[order]
-        front = st.front[order] - lots
-        st.traded[order] += lots
-        reached = fillable_lots(front)
+    base = count + side * s[WIDTH]
+    st.left[:] = lots
+    through = max(key + 1 if is_trade else key, 0)
+    for level in range(top, through - 1, -1):
+        place = st.place_after[base + level]
+        while place < count:
+            following = st.place_after[place]  # a place that empties is gone
+            fill_place(st, cfg, place, side, lots, ts_ns)
+            place = following
+    if not is_trade or key < 0:
+        return
+    place = st.place_after[base + key]
+    while place < count:
+        following = st.place_after[place]
+        p = st.places[place]
+        p["front"] -= lots
+        p["traded"] += lots
+        reached = fillable_lots(p["front"])
         if reached > 0:
-            front = 0.0
-            lane = st.orders[order]["lane"]
-            leaves = st.orders[order]["ex_leaves"]
-            got = leaves if cfg.full_fill else min(leaves, reached, max(st.left[lane], 0))
-            if got > 0:
-                st.left[lane] -= got
-                fill(st, cfg, order, side, got, ts_ns)
-        st.front[order] = front
-        order = following
+            p["front"] = 0.0
+            fill_place(st, cfg, place, side, reached, ts_ns)
+        place = following
 
 
 @compiled
 def end_all(st: State, cfg: Config, ts_ns: int) -> None:
     """Every resting order ends: the book they stood in is gone."""
-    for order in range(st.ex_key.shape[0]):
-        key = st.ex_key[order]
+    for order in range(st.orders.shape[0]):
+        o = st.orders[order]
+        key = o["ex_key"]
         if key != NOWHERE:
-            o = st.orders[order]
-            unrest(st, order, o["side"])
-            answer(st, cfg, order, SAY_END, REASON_GAP, ts_ns, key, 0, o["ex_mid2"], o["ex_sent_ns"], 1)
+            leave(st, order, o["side"])
+            answer(st, cfg, order, SAY_END, REASON_GAP, ts_ns, key, 0, st.details[order]["ex_mid2"], o["ex_sent_ns"], 1)
 
 
 @inlined
@@ -211,32 +177,22 @@ def note_depth(s: Array, book: Array, width: int, side: int, key: int, lots: int
 
 
 @inlined
-def join(st: State, cfg: Config, order: int, side: int, key: int) -> None:
-    """`order` joins the queue at (side, key), behind what is displayed there.
+def take_request(st: State, cfg: Config, out: Array) -> None:
+    """The oldest request arrives: accept, refuse or end the order, and send the answer.
 
-    Beyond the displayed depth nobody knows what stands there: until the level shows, only a trade through the price
-    reaches it. In full-fill mode an undisplayed level is taken for an empty one.
+    An acceptance that nobody records does not travel: the order notes when the strategy knows (local.settle).
     """
     s = st.scalars
-    unseen = key < s[EX_WORST + side] and not cfg.full_fill
-    st.front[order] = _OUT_OF_REACH if unseen else float(st.ex_book[side * s[WIDTH] + key])
-    st.traded[order] = 0.0
-
-
-@inlined
-def take_request(st: State, cfg: Config) -> None:
-    """The oldest request arrives: accept, refuse or end the order, and send the answer."""
-    s = st.scalars
     i = s[REQ_HEAD]
-    order = st.requests[i]
+    r = st.requests[i]
+    order, now = r["order"], r["at_ns"]
     s[REQ_HEAD] = (i + 1) & (st.requests.shape[0] - 1)
     s[REQ_COUNT] -= 1
     o = st.orders[order]
     what, key, lots = o["asked"], o["asked_key"], o["asked_lots"]
-    now = o["asked_ns"] + cfg.entry_ns
     width = s[WIDTH]
     side = o["side"]
-    standing = st.ex_key[order]
+    standing = o["ex_key"]
     would_cross = s[EX_BEST + 1 - side] + key >= width - 1 and s[EX_BEST + 1 - side] >= 0
     say, reason, over = SAY_ACK, 0, 0
     if what == ASK_NEW:
@@ -246,37 +202,38 @@ def take_request(st: State, cfg: Config) -> None:
             say, reason, over = SAY_EXPIRE, REASON_POST_ONLY, 1
         else:
             o["ex_leaves"] = lots
-            o["ex_mid2"] = o["asked_mid2"]
             o["ex_sent_ns"] = o["asked_ns"]
             join(st, cfg, order, side, key)
-            rest(st, order, side, key)
     elif standing == NOWHERE:
         say, reason = SAY_REJECT, REASON_GONE
     elif what == ASK_CANCEL:
-        unrest(st, order, side)
+        leave(st, order, side)
         over = 1
     else:
-        lots -= o["asked_leaves"] - o["ex_leaves"]  # what was filled meanwhile
+        lots -= st.details[order]["asked_leaves"] - o["ex_leaves"]  # what was filled meanwhile
         if would_cross or lots <= 0:
-            unrest(st, order, side)
+            leave(st, order, side)
             say, reason, over = SAY_EXPIRE, REASON_POST_ONLY if would_cross else REASON_GONE, 1
             lots = max(lots, 0)
         else:
             if key != standing or lots > o["ex_leaves"]:  # priority is lost; kept by shrinking or refreshing
+                leave(st, order, side)
                 join(st, cfg, order, side, key)
-            if key != standing:
-                unrest(st, order, side)
-                rest(st, order, side, key)
             o["ex_leaves"] = lots
-            o["ex_mid2"] = o["asked_mid2"]
             o["ex_sent_ns"] = o["asked_ns"]
-    answer(st, cfg, order, say, reason, now, key, lots, o["asked_mid2"], o["asked_ns"], over)
+    if say == SAY_ACK:
+        o["asked_lots"] = lots
+        if out.shape[0] == 0:
+            o["known_ns"] = home_ns(s, cfg, now)
+            return
+        st.details[order]["ex_mid2"] = st.details[order]["asked_mid2"]
+    answer(st, cfg, order, say, reason, now, key, lots, st.details[order]["asked_mid2"], o["asked_ns"], over)
 
 
 @inlined
 def take_events(
     st: State, cfg: Config, exch_ts_ns: Array, local_ts_ns: Array, kind: Array, flags: Array, price_ticks: Array,
-    qty_lots: Array, exch_order: Array, count: int, until_ns: int,
+    qty_lots: Array, exch_order: Array, count: int, until_ns: int, out: Array,
 ) -> tuple[int, int]:  # fmt: skip
     """Exchange events with time <= `until_ns`, stopping early where a response to them comes back sooner.
 
@@ -285,11 +242,11 @@ def take_events(
 
     Returns (0 or RING_FULL, the time up to which the exchange has really advanced).
     """
-    s, book, head, after = st.scalars, st.ex_book, st.head, st.after
-    front, traded = st.front, st.traded
+    s, book = st.scalars, st.ex_book
+    orders = st.orders.shape[0]
     low, width = s[WINDOW_LOW], s[WIDTH]
     permuted = exch_order.shape[0] > 0
-    room = st.responses.shape[0] - st.ex_key.shape[0] - 1
+    room = st.responses.shape[0] - orders - 1
     i = s[EX_PTR]
     while i < count:
         e = exch_order[i] if permuted else i
@@ -300,12 +257,12 @@ def take_events(
             s[EARLIEST] = max(s[EARLIEST], local_ts_ns[e])
             ts = max(ts, s[EX_CLOCK])
             s[EX_CLOCK] = ts
-            while s[REQ_COUNT] and st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns < ts:
+            while s[REQ_COUNT] and st.requests[s[REQ_HEAD]]["at_ns"] < ts:
                 if st.responses.shape[0] - s[RES_COUNT] < 2:
                     s[EX_PTR] = i
                     return RING_FULL, ts
-                take_request(st, cfg)
-                if st.responses[s[RES_HEAD]]["at_ns"] < until_ns:
+                take_request(st, cfg, out)
+                if s[RES_COUNT] and st.responses[s[RES_HEAD]]["at_ns"] < until_ns:
                     until_ns = st.responses[s[RES_HEAD]]["at_ns"]
         elif ts > until_ns:
             break
@@ -327,13 +284,12 @@ def take_events(
                 old = book[level]
                 rose = set_level(book, s, EX_BOOK, width, side, key, lots)
                 note_depth(s, book, width, side, key, lots)
-                order = head[level]
-                while order >= 0:
-                    front[order] = after_depth(
-                        cfg.queue, cfg.power, front[order], traded[order], float(old), float(lots)
-                    )
-                    traded[order] = 0.0
-                    order = after[order]
+                place = st.place_after[orders + level]
+                while place < orders:
+                    p = st.places[place]
+                    p["front"] = after_depth(cfg.queue, cfg.power, p["front"], p["traded"], float(old), float(lots))
+                    p["traded"] = 0.0
+                    place = st.place_after[place]
                 slow = rose == 1 and s[TOP_REST + 1 - side] + key >= width - 1 and s[TOP_REST + 1 - side] >= 0
         elif kind[e] == _TRADE:  # a buying aggressor reaches asks: the mirrored key on the other side
             slow = s[TOP_REST + 1 - side] + key >= width - 1 and s[TOP_REST + 1 - side] >= 0

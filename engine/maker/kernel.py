@@ -53,7 +53,7 @@ def advance(
     s = st.scalars
     end = until_ns - 1
     lanes = st.lanes.shape[0]
-    orders = st.ex_key.shape[0]
+    orders = st.orders.shape[0]
     while True:
         if out.shape[0] and out.shape[0] - s[RECORDS] < 2 * orders + 2:
             return RECORDS_FULL
@@ -61,11 +61,11 @@ def advance(
             return RING_FULL
         moment = min(end, s[NEXT_STEP])
         if s[REQ_COUNT] and not cfg.arrival:
-            moment = min(moment, st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns)
+            moment = min(moment, st.requests[s[REQ_HEAD]]["at_ns"])
         if s[RES_COUNT]:
             moment = min(moment, st.responses[s[RES_HEAD]]["at_ns"])
         full, moment = take_events(
-            st, cfg, exch_ts_ns, local_ts_ns, kind, flags, price_ticks, qty_lots, exch_order, count, moment
+            st, cfg, exch_ts_ns, local_ts_ns, kind, flags, price_ticks, qty_lots, exch_order, count, moment, out
         )  # fmt: skip
         if full:
             return RING_FULL
@@ -77,14 +77,10 @@ def advance(
                 return RECORDS_FULL
             hear_response(st, out)
             busy = True
-        while (
-            not cfg.arrival
-            and s[REQ_COUNT]
-            and st.orders[st.requests[s[REQ_HEAD]]]["asked_ns"] + cfg.entry_ns <= moment
-        ):
+        while not cfg.arrival and s[REQ_COUNT] and st.requests[s[REQ_HEAD]]["at_ns"] <= moment:
             if st.responses.shape[0] - s[RES_COUNT] < 2:
                 return RING_FULL
-            take_request(st, cfg)
+            take_request(st, cfg, out)
             busy = True
         if busy:
             continue  # an answer may be due at this very moment, before the step

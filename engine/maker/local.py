@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.jit import compiled, inlined
 from engine.maker.book import clear, judge, set_level
 from engine.maker.state import (
@@ -28,6 +30,7 @@ from engine.maker.state import (
     LO_PTR,
     LO_TS,
     LO_VERSION,
+    NEVER,
     NEW_SENT,
     REC_FILL,
     REC_ORDER,
@@ -41,8 +44,8 @@ from engine.maker.state import (
     SAY_FILL,
     SAY_REJECT,
     SEEN_BID,
+    STIRRED,
     TOUCH_SINCE,
-    TOUCH_VERSION,
     VALID_NS,
     VALID_SINCE,
     WIDTH,
@@ -63,7 +66,6 @@ def touch_moved(s: Array, book: Array, ts: int) -> None:
     width = s[WIDTH]
     before = s[LO_MID2]
     judge(book, s, LO_BOOK, width)
-    s[TOUCH_VERSION] += 1
     for side in range(2):
         best = s[LO_BEST + side]
         if best != s[SEEN_BID + side]:
@@ -141,7 +143,7 @@ def record(
     r["lane"] = lane
     r["ts_ns"] = ts_ns
     r["exch_ts_ns"] = exch_ts_ns
-    r["order_id"] = o["id"]
+    r["order_id"] = st.details[order]["id"]
     r["side"] = 1 - 2 * side
     r["code"] = code
     r["reason"] = reason
@@ -161,25 +163,34 @@ def send(st: State, cfg: Config, out: Array, order: int, what: int, key: int, lo
     s, ring = st.scalars, st.requests
     o = st.orders[order]
     lane = st.lanes[o["lane"]]
-    ring[(s[REQ_HEAD] + s[REQ_COUNT]) & (ring.shape[0] - 1)] = order
+    r = ring[(s[REQ_HEAD] + s[REQ_COUNT]) & (ring.shape[0] - 1)]
+    r["at_ns"] = now + cfg.entry_ns
+    r["order"] = order
     s[REQ_COUNT] += 1
-    lane["stirred"] = 1
     if what == ASK_NEW:
         lane["next_id"] += 1
-        lane["ordered"] += 1
-        o["id"] = lane["next_id"]
-        o["lo_key"] = key
-        o["lo_leaves"] = lots
-        o["lo_sent_ns"] = now
+    elif what == ASK_AMEND:
+        st.details[order]["asked_leaves"] = o["asked_lots"]
     o["lo_state"] = NEW_SENT + 2 * (what > ASK_NEW) + (what > ASK_AMEND)
     o["asked"] = what
     o["asked_key"] = key
     o["asked_lots"] = lots
-    o["asked_mid2"] = s[LO_MID2]
     o["asked_ns"] = now
-    o["asked_leaves"] = o["lo_leaves"]
     if out.shape[0]:
+        detail = st.details[order]
+        if what == ASK_NEW:
+            detail["id"] = lane["next_id"]
+        detail["asked_mid2"] = s[LO_MID2]
         record(st, out, REC_ORDER, order, now, 0, what, reason, key, lots, s[LO_MID2], 0, 0, s[LO_LATENCY], 0)
+
+
+@inlined
+def settle(o: Any, now: int) -> None:
+    """The strategy knows of an acceptance from `known_ns` on: what it thinks of order `o` catches up."""
+    if o["known_ns"] > now:
+        return
+    o["known_ns"] = NEVER
+    o["lo_state"] = FREE if o["asked"] == ASK_CANCEL else LIVE
 
 
 @inlined
@@ -193,7 +204,12 @@ def hear_response(st: State, out: Array) -> None:
     order, what, now = r["order"], r["what"], r["at_ns"]
     o = st.orders[order]
     lane = st.lanes[o["lane"]]
-    lane["stirred"] = 1
+    if what == SAY_ACK:
+        o["known_ns"] = now
+    else:
+        lane["seen_touch"] = STIRRED
+    if r["sent_ns"] == o["asked_ns"]:
+        settle(o, now)  # what the exchange did to the order came after it accepted that request
     waiting = o["lo_state"] == AMEND_SENT or o["lo_state"] == CANCEL_SENT
     if what == SAY_FILL:
         side = 1 - 2 * o["side"]
@@ -201,7 +217,8 @@ def hear_response(st: State, out: Array) -> None:
         lane["cash_tick_lots"] -= side * r["lots"] * price_of(s, o["side"], r["key"])
         lane["filled_lots"] += r["lots"]
         lane["fills"] += 1
-        o["lo_leaves"] -= r["lots"]
+        if o["lo_state"] == LIVE:
+            o["asked_lots"] -= r["lots"]
         if r["over"]:
             o["lo_state"] = ENDED if waiting else FREE
         if out.shape[0]:
@@ -213,13 +230,6 @@ def hear_response(st: State, out: Array) -> None:
     code, reason = EVENT_ACK, r["reason"]
     if what == SAY_ACK:
         reason = o["asked"] + 1
-        if o["asked"] == ASK_CANCEL:
-            o["lo_state"] = FREE
-        else:
-            o["lo_state"] = LIVE
-            o["lo_key"] = r["key"]
-            o["lo_leaves"] = r["lots"]
-            o["lo_sent_ns"] = r["sent_ns"]
     elif what == SAY_REJECT:
         code = EVENT_REJECT
         o["lo_state"] = FREE

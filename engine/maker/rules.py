@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 from engine.jit import compiled, inlined
-from engine.maker.local import send
+from engine.maker.local import send, settle
 from engine.maker.state import (
     ASK_AMEND,
     ASK_CANCEL,
@@ -24,6 +24,7 @@ from engine.maker.state import (
     BLOCK_RISK,
     BLOCK_STALE,
     BLOCK_THROTTLE,
+    CANCEL_SENT,
     DEPTH_LOTS,
     DEPTH_VERSION,
     ENDED,
@@ -34,6 +35,7 @@ from engine.maker.state import (
     LO_MID2,
     LO_TS,
     LO_VERSION,
+    NEW_SENT,
     REASON_GAP,
     REASON_NONE,
     REASON_REQUOTE,
@@ -42,8 +44,8 @@ from engine.maker.state import (
     REASON_STALE,
     REASON_TAIL_AGE,
     SLOTS,
+    STIRRED,
     TOUCH_SINCE,
-    TOUCH_VERSION,
     WIDTH,
     WINDOW_LOW,
     Array,
@@ -78,11 +80,11 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
     if best_bid < 0 or best_ask < 0:
         return
     lane = st.lanes[k]
-    if lane["stirred"] == 0 and lane["seen_touch"] == s[TOUCH_VERSION] and trace.shape[0] == 0:
-        return  # what it saw last time, and did nothing about, is what it sees now
-    lane["stirred"] = 0
-    lane["seen_touch"] = s[TOUCH_VERSION]
     low, width = s[WINDOW_LOW], s[WIDTH]
+    touch = best_bid * width + best_ask
+    if lane["seen_touch"] == touch and trace.shape[0] == 0:
+        return  # all that it wanted then stands or is under way, and it wants the same
+    lane["seen_touch"] = touch
     slots = s[SLOTS]
     units = int(round(lane["position_lots"] / cfg.order_lots))
     mid = 0.5 * (best_bid + low + (width - 1 - best_ask) + low)
@@ -97,6 +99,7 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
         free = -1
         for order in range(first, first + slots):
             o = st.orders[order]
+            settle(o, now)
             state = o["lo_state"]
             if state == FREE:
                 free = order
@@ -104,10 +107,14 @@ def symmetric(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int
                 live += 1
                 if need and o["asked_key"] == wanted:
                     need = False
+                    if state == CANCEL_SENT:
+                        lane["seen_touch"] = STIRRED  # to be replaced when it has gone
                 elif state == LIVE:
-                    send(st, cfg, out, order, ASK_CANCEL, o["lo_key"], 0, REASON_REQUOTE, now)
+                    send(st, cfg, out, order, ASK_CANCEL, o["asked_key"], 0, REASON_REQUOTE, now)
+                elif state == NEW_SENT:
+                    lane["seen_touch"] = STIRRED  # to be cancelled when it is live
         if need and free < 0:
-            lane["stirred"] = 1
+            lane["seen_touch"] = STIRRED
         elif need and 0 <= wanted < width:
             send(st, cfg, out, free, ASK_NEW, wanted, cfg.order_lots, REASON_NONE, now)
     note_step(st, trace, k, now, bid + low, width - 1 - ask + low, units, live)
@@ -138,6 +145,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
     o = st.orders[order]
     limits = st.sides[2 * k + side]
     blocks = st.blocks[k, side]
+    settle(o, now)
     state = o["lo_state"]
 
     # may we quote at all, and how much?
@@ -157,7 +165,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
         lots = min(lots, room)
     if pull != REASON_NONE:
         if state == LIVE:
-            send(st, cfg, out, order, ASK_CANCEL, o["lo_key"], 0, pull, now)
+            send(st, cfg, out, order, ASK_CANCEL, o["asked_key"], 0, pull, now)
             limits["last_request_ns"] = now
         elif state == FREE:
             if block >= 0:
@@ -175,13 +183,13 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
     threshold = max(1, int(math.floor(0.5 * s[LO_MID2] * cfg.requote_threshold_bps * _BPS)))
     due = False
     if state == LIVE:
-        standing = o["lo_key"]
-        due = now - o["lo_sent_ns"] >= lane["tail_age_ns"]
+        standing = o["asked_key"]
+        due = now - o["asked_ns"] >= lane["tail_age_ns"]
         if abs(want - standing) < threshold and not due:
             return
         want = min(want, standing + max(1, int(math.floor(lane["max_delta_ratio"] * 2.0 * half))))
         if want == standing:
-            lots = o["lo_leaves"]  # a refresh keeps size and place in the queue
+            lots = o["asked_lots"]  # a refresh keeps size and place in the queue
     elif state != FREE:
         if abs(want - o["asked_key"]) >= threshold:
             blocks[BLOCK_CONCURRENCY] += 1
@@ -194,7 +202,7 @@ def s1_side(st: State, cfg: Config, out: Array, k: int, side: int, want: int, ha
     if limits["tat_ns"] - now > (cfg.burst - 1) * lane["token_ns"]:
         blocks[BLOCK_THROTTLE] += 1
         if due:
-            send(st, cfg, out, order, ASK_CANCEL, o["lo_key"], 0, REASON_TAIL_AGE, now)
+            send(st, cfg, out, order, ASK_CANCEL, o["asked_key"], 0, REASON_TAIL_AGE, now)
             limits["last_request_ns"] = now
         return
     limits["tat_ns"] = max(limits["tat_ns"], now) + lane["token_ns"]
@@ -227,6 +235,7 @@ def s1(st: State, cfg: Config, out: Array, trace: Array, k: int, now: int) -> No
         bid_ticks, ask_ticks = low + bid, low + last - ask
     if trace.shape[0]:
         for order in range(2 * k * s[SLOTS], 2 * (k + 1) * s[SLOTS]):
+            settle(st.orders[order], now)
             state = st.orders[order]["lo_state"]
             live += 1 if state != FREE and state != ENDED else 0
     s1_side(st, cfg, out, k, 0, bid, half, now)

@@ -13,25 +13,30 @@ from engine.maker.state import (
     BEST,
     BLOCK_NAMES,
     CROSSED_ENDS,
+    DETAIL_DTYPE,
     DONE,
     EVENTS,
     EX_BOOK,
     EX_WORST,
+    FREE_PLACES,
     GAPS,
     LANE_DTYPE,
     LO_BEST,
     LO_BEST_ASK,
     LO_BOOK,
     LO_MID2,
+    NEVER,
     NEXT_STEP,
     NOW,
     NOWHERE,
     ORDER_DTYPE,
     OUTSIDE,
+    PLACE_DTYPE,
     RECORD_DTYPE,
     RECORDS,
     RECORDS_FULL,
     REQ_HEAD,
+    REQUEST_DTYPE,
     RES_HEAD,
     RESPONSE_DTYPE,
     RULE_S1,
@@ -39,6 +44,7 @@ from engine.maker.state import (
     SEEN_BID,
     SIDE_DTYPE,
     SLOTS,
+    STIRRED,
     TOP_REST,
     VALID_NS,
     VALID_SINCE,
@@ -52,7 +58,15 @@ from engine.maker.state import (
 _RECORD_ROWS = 1 << 14
 _MINUTE_NS = 60_000_000_000
 _MS = 1_000_000
+_LINE = 64  # bytes of a cache line
 NO_ORDER = np.zeros(0, np.int64)
+
+
+def _aligned(count: int, dtype: np.dtype[Any]) -> Array:
+    """Zeros that begin with a cache line."""
+    memory = np.zeros(count * dtype.itemsize + _LINE, np.uint8)
+    skip = -memory.ctypes.data % _LINE
+    return memory[skip : skip + count * dtype.itemsize].view(dtype)
 
 
 def _read_only(column: Array) -> Array:
@@ -99,20 +113,21 @@ class MakerSession:
             floats=np.zeros(1, np.float64),
             ex_book=np.zeros(2 * width, np.int64),
             lo_book=np.zeros(2 * width, np.int64),
-            head=np.full(2 * width, -1, np.int32),
-            after=np.full(orders, -1, np.int32),
-            before=np.full(orders, -1, np.int32),
-            ex_key=np.full(orders, NOWHERE, np.int64),
-            front=np.zeros(orders, np.float64),
-            traded=np.zeros(orders, np.float64),
+            order_after=np.arange(2 * orders, dtype=np.uint32),
+            order_before=np.arange(2 * orders, dtype=np.uint32),
+            place_after=np.arange(orders + 2 * width, dtype=np.uint32),
+            place_before=np.arange(orders + 2 * width, dtype=np.uint32),
+            places=np.zeros(orders, PLACE_DTYPE),
+            free_places=np.arange(orders, dtype=np.uint32),
             left=np.zeros(count, np.int64),
-            orders=np.zeros(orders, ORDER_DTYPE),
-            lanes=np.zeros(count, LANE_DTYPE),
+            orders=_aligned(orders, ORDER_DTYPE),
+            details=_aligned(orders, DETAIL_DTYPE),
+            lanes=_aligned(count, LANE_DTYPE),
             next_step_ns=np.zeros(count, np.int64),
             sides=np.zeros(2 * count, SIDE_DTYPE),
             blocks=np.zeros((count, 2, len(BLOCK_NAMES)), np.int64),
-            requests=np.zeros(ring, np.int32),
-            responses=np.zeros(ring, RESPONSE_DTYPE),
+            requests=np.zeros(ring, REQUEST_DTYPE),
+            responses=_aligned(ring, RESPONSE_DTYPE),
         )
         s = self.state.scalars
         for book in (EX_BOOK, LO_BOOK):
@@ -122,15 +137,17 @@ class MakerSession:
         s[EX_WORST : EX_WORST + 2] = width
         s[SEEN_BID : SEEN_BID + 2] = NOWHERE
         s[WINDOW_LOW], s[WIDTH], s[NOW], s[SLOTS] = low, width, start_ns, slots
+        s[FREE_PLACES] = orders
         places = np.arange(orders) // slots
         self.state.orders["lane"], self.state.orders["side"] = places >> 1, places & 1
+        self.state.orders["ex_key"], self.state.orders["known_ns"] = NOWHERE, NEVER
         self.state.sides["last_request_ns"] = start_ns - _MINUTE_NS
         if positions_lots is not None:
             self.state.lanes["position_lots"] = positions_lots
         for lane, params in enumerate(lanes):
             self.set_params(lane, params)
         self.state.next_step_ns[:] = start_ns + self.state.lanes["interval_ns"]
-        self.state.lanes["stirred"] = 1
+        self.state.lanes["seen_touch"] = STIRRED
         s[NEXT_STEP] = self.state.next_step_ns.min()
         self._out = np.zeros(max(_RECORD_ROWS, 8 * orders) if records else 0, RECORD_DTYPE)
         self.trace = np.zeros((trace_steps, count, 6), np.int64)
@@ -139,7 +156,7 @@ class MakerSession:
     def set_params(self, lane: int, params: Mapping[str, float]) -> None:
         """Put a parameter set in force for `lane`, from the next step on."""
         row = self.state.lanes[lane]
-        row["stirred"] = 1
+        row["seen_touch"] = STIRRED
         row["interval_ns"] = round(params["min_interval_ms"] * _MS)
         if self.config.rule != RULE_S1:
             row["half_spread_ticks"] = params["half_spread_ticks"]
@@ -225,5 +242,6 @@ class MakerSession:
 
     def lane_sums(self) -> list[dict[str, Any]]:
         """Per lane: fills, position_lots, cash_tick_lots, filled_lots, orders sent."""
-        names = ("fills", "position_lots", "cash_tick_lots", "filled_lots", "ordered")
-        return [{name: int(row[name]) for name in names} for row in self.state.lanes]
+        names = ("fills", "position_lots", "cash_tick_lots", "filled_lots")
+        lanes = self.state.lanes
+        return [{name: int(row[name]) for name in names} | {"ordered": int(row["next_id"])} for row in lanes]

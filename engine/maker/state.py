@@ -70,7 +70,8 @@ DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
     REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
     TOP_REST, TOP_REST_ASK, RESTING, RESTING_ASK,
     OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_LOTS, DEPTH_LOTS_ASK, SEEN_BID, SEEN_ASK,
-    TOUCH_VERSION, EX_CLOCK, EARLIEST, SLOTS, EX_WORST, EX_WORST_ASK, SCALARS,
+    EX_CLOCK, EARLIEST, SLOTS, EX_WORST, EX_WORST_ASK, FREE_PLACES,
+    SCALARS,
 ) = range(54)  # fmt: skip
 EX_BOOK, LO_BOOK = EX_BEST, LO_BEST
 BEST, BACK, GAP, MID2, CROSSED, MOVED = 0, 2, 4, 5, 6, 7
@@ -81,41 +82,56 @@ other side crossed it, -1 = none since the book was last uncrossed. MOVED: a bes
 message end. EX_CLOCK: in order of receipt, the latest exchange time met; EARLIEST: when an answer can come home
 at the soonest, as nothing is known of an event before it arrived.
 EX_WORST: lowest key with size at the exchange, WIDTH = none: beyond it nothing is displayed.
-TOP_REST: highest key at which an order of ours rests, -1 = none; RESTING: how many rest.
+TOP_REST: no order of ours rests at a higher key (lowered when it is next looked at), -1 = none; RESTING: how many.
 """
 
 LANE_DTYPE = np.dtype(
     [
-        ("position_lots", "<i8"), ("next_id", "<i8"), ("steps", "<i8"),
-        ("fills", "<i8"), ("cash_tick_lots", "<i8"), ("filled_lots", "<i8"), ("ordered", "<i8"),
-        # the lane's parameters, in the kernel's units
-        ("interval_ns", "<i8"), ("token_ns", "<i8"), ("tail_age_ns", "<i8"), ("dwell_ns", "<i8"),
-        ("min_lots", "<i8"), ("spread_delta", "<f8"), ("impact_cap_ratio", "<f8"), ("max_delta_ratio", "<f8"),
-        ("half_spread_ticks", "<f8"), ("skew_ticks", "<f8"),
-        # the touch (TOUCH_VERSION) the last step saw; stirred: something happened to the lane since
-        ("seen_touch", "<i8"), ("stirred", "<i8"),
+        # what every step looks at: one cache line
+        ("seen_touch", "<i8"), ("position_lots", "<i8"), ("interval_ns", "<i8"),
+        ("half_spread_ticks", "<f8"), ("skew_ticks", "<f8"), ("next_id", "<i8"), ("steps", "<i8"), ("fills", "<i8"),
+        ("cash_tick_lots", "<i8"), ("filled_lots", "<i8"),
+        # more of the lane's parameters, in the kernel's units
+        ("token_ns", "<i8"), ("tail_age_ns", "<i8"), ("dwell_ns", "<i8"), ("min_lots", "<i8"),
+        ("spread_delta", "<f8"), ("impact_cap_ratio", "<f8"), ("max_delta_ratio", "<f8"),
     ]
 )  # fmt: skip
-"""One row per lane. cash_tick_lots = sum of -side * qty_lots * price_ticks, exact for linear contracts."""
+"""One row per lane. seen_touch: the touch its last step settled with, STIRRED when something has happened to the lane
+since or is still to be done. cash_tick_lots = sum of -side * qty_lots * price_ticks, exact for linear contracts."""
+
+STIRRED = -1
 
 SIDE_DTYPE = np.dtype([("tat_ns", "<i8"), ("last_request_ns", "<i8")])
 """One row per lane and side: GCRA theoretical arrival time of the request budget, time of the last request."""
 
 ORDER_DTYPE = np.dtype(
     [
-        ("lane", "<i4"), ("side", "<i4"), ("id", "<i8"),
-        ("lo_state", "<i8"), ("lo_key", "<i8"), ("lo_leaves", "<i8"), ("lo_sent_ns", "<i8"),
-        ("asked", "<i8"), ("asked_key", "<i8"), ("asked_lots", "<i8"), ("asked_mid2", "<i8"), ("asked_ns", "<i8"),
-        ("asked_leaves", "<i8"), ("ex_leaves", "<i8"), ("ex_mid2", "<i8"), ("ex_sent_ns", "<i8"),
-    ]
+        ("lane", "<u4"), ("side", "<i2"), ("lo_state", "i1"), ("asked", "i1"), ("asked_key", "<i4"), ("ex_key", "<i4"),
+        ("place", "<u4"), ("asked_lots", "<i8"), ("asked_ns", "<i8"), ("known_ns", "<i8"), ("ex_leaves", "<i8"),
+        ("ex_sent_ns", "<i8"),
+    ],
+    align=True,
 )  # fmt: skip
-"""lane and side of the slot never change. lo_: as last acknowledged or filled. asked_: the last request, of which
-an order has one under way at most; asked_leaves is what the strategy knew to be left when it asked. ex_: as it
-stands at the exchange."""
+assert ORDER_DTYPE.itemsize == 64  # a cache line
+"""lane and side of the slot never change. lo_state: as last acknowledged or filled. asked_: the last request, of which
+an order has one under way at most; while the order is LIVE that request is the one that stands, and asked_lots is what
+the strategy knows to be left. known_ns: when the strategy knows that the request was accepted (local.settle), NEVER
+while there is no such word. ex_: as it stands at the exchange; ex_key -1 = nowhere, else `place` is where."""
+
+DETAIL_DTYPE = np.dtype([("id", "<i8"), ("asked_leaves", "<i8"), ("asked_mid2", "<i8"), ("ex_mid2", "<i8")])
+"""What is seldom looked at of an order. asked_leaves: what the strategy knew to be left when it asked for an amend.
+id and mids are kept for records only."""
+
+PLACE_DTYPE = np.dtype([("front", "<f8"), ("traded", "<f8")])
+"""A place in a level's queue (resting.py). front: lots ahead of it; traded: lots traded at its price since the level's
+last depth update."""
+
+REQUEST_DTYPE = np.dtype([("at_ns", "<i8"), ("order", "<u8")])
+"""An order's request (its asked_ fields say what) and when it arrives at the exchange."""
 
 RESPONSE_DTYPE = np.dtype(
     [
-        ("at_ns", "<i8"), ("exch_ts_ns", "<i8"), ("order", "<i4"), ("what", "<i2"), ("reason", "<i2"), ("key", "<i4"),
+        ("at_ns", "<i8"), ("exch_ts_ns", "<i8"), ("order", "<u4"), ("what", "<i2"), ("reason", "<i2"), ("key", "<i4"),
         ("over", "<i4"), ("lots", "<i8"), ("mid2", "<i8"), ("fill_mid2", "<i8"), ("sent_ns", "<i8"),
     ]
 )  # fmt: skip
@@ -167,17 +183,18 @@ class State(NamedTuple):
     floats: Array  # float64[1]: smoothed market spread in ticks
     ex_book: Array  # int64[2 W] displayed lots by side and key
     lo_book: Array
-    head: Array  # int32[2 W]: first of our orders resting at the level, -1 = none
-    after: Array  # int32[N]: the next order at the same level, -1 = last
-    before: Array  # int32[N]: the order before; of the first one, the last
-    ex_key: Array  # int64[N]: where order o rests at the exchange, -1 = nowhere
-    front: Array  # float64[N]: lots ahead of it in the queue
-    traded: Array  # float64[N]: lots traded at its price since the level's last depth update
+    order_after: Array  # uint32[2 N]: rings of the orders at a place, through the place's node, N + place
+    order_before: Array  # uint32[2 N]: the same rings backwards
+    place_after: Array  # uint32[N + 2 W]: rings of the places at a level, through the level's node, N + level
+    place_before: Array  # uint32[N + 2 W]
+    places: Array  # PLACE_DTYPE[N]
+    free_places: Array  # uint32[N]: a stack, of FREE_PLACES
     left: Array  # int64[K]: what the event at hand still has for the lane
     orders: Array  # ORDER_DTYPE[N]
+    details: Array  # DETAIL_DTYPE[N]
     lanes: Array  # LANE_DTYPE[K]
     next_step_ns: Array  # int64[K]
     sides: Array  # SIDE_DTYPE[2 K]
     blocks: Array  # int64[K, 2, len(BLOCK_NAMES)] counted since they were last read
-    requests: Array  # int32 ring of order indices, length a power of two; they arrive at asked_ns + entry_ns
+    requests: Array  # REQUEST_DTYPE ring, length a power of two
     responses: Array  # RESPONSE_DTYPE ring, length a power of two
