@@ -151,6 +151,11 @@ def run_kpis(args: argparse.Namespace) -> int:
         unit = report["pnl_currency"] if METRICS[name].unit == "PnL currency" else METRICS[name].unit
         shown = f"no data: {totals['null_reasons'][name]}" if totals[name] is None else f"{totals[name]:.6g} {unit}"
         print(f"  {name:<24} {shown:<32} n {totals['n'][name]}")
+    for row in report["markouts"]:
+        if row["side"] == "both":
+            error = "" if row["stderr_bps"] is None else f" +- {row['stderr_bps']:.2g}"
+            cost = "no data" if row["markout_bps"] is None else f"{row['markout_bps']:.6g}{error} bps"
+            print(f"  {'markout cost ' + str(row['horizon_s']) + ' s':<24} {cost:<32} n {row['n']}")
     for reason, block in (totals["block_reasons"] or {}).items():
         print(f"  blocked: {reason:<15} {100 * block['ratio']:.1f} % of intents ({block['count']})")
     for check in checks:

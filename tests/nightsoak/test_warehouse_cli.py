@@ -74,6 +74,9 @@ def test_kpis_for_a_reader(nightsoak, journal):
     assert out.splitlines()[0] == f"{RUN_ID} BTCUSDT, lane 0"
     assert f"{totals['net_bps']:.6g} bps" in out
     assert "blocked: min_interval" in out
+    assert f"{totals['realised_pnl_quote']:.6g} USDT" in out
+    assert f"{totals['unrealised_pnl_quote']:.6g} USDT" in out
+    assert [line.split()[2] for line in out.splitlines() if "markout cost" in line] == ["1", "5", "10", "60"]
     assert "hint: nightsoak windows" in err
 
 

@@ -10,6 +10,11 @@ import pytest
 from engine.errors import ConfigError
 from engine.files import to_json
 from engine.metrics import COMPONENTS, METRICS
+from engine.params import Params
+from engine.paths import CHECKOUT
+from engine.tuning.bands import load_gates
+from engine.tuning.gate import judge
+from engine.tuning.rules import load_packages
 from engine.warehouse.edge import edge_report
 from engine.warehouse.ingest import ingest
 from engine.warehouse.targets import load_targets
@@ -64,6 +69,21 @@ def test_drivers_are_ranked_by_what_they_lack(open_warehouse, tmp_path):
     assert sorted(driver["bps"] for driver in drivers) == [driver["bps"] for driver in drivers]
     assert totals["neg_edge_drivers"] == [driver["name"] for driver in drivers if driver["bps"] < 0]
     assert totals["neg_edge_drivers"]
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_an_empty_run_gets_no_verdict(new_journal, open_warehouse, tmp_path, lines):
+    """A run_start alone, or an end as well: every KPI is null, and null never passes."""
+    journal = new_journal().start(lanes=1).add("run_end", 0, reason="complete")
+    config = CHECKOUT / "config"
+    with open_warehouse() as wh:
+        ingest(wh, [journal.write(tmp_path / "a.0.jsonl", journal.lines()[:lines])])
+        report = edge_report(wh, journal.run_id)
+    gate = judge(
+        report["totals"], load_gates(config), windows=report["windows"], packages=load_packages(config), params=Params()
+    )
+    assert gate.verdict == "NODATA"
+    assert report["markouts"] == []
 
 
 @pytest.mark.parametrize(
