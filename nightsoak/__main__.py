@@ -23,6 +23,7 @@ GROUPS = (
     "nightsoak.verify",
     "nightsoak.judge",
     "nightsoak.live",
+    "nightsoak.notify",
     "nightsoak.setup",
     "nightsoak.up",
 )

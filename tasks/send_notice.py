@@ -1,0 +1,55 @@
+"""Step: the night's notice; and the notice of a job that breaks. Neither ever costs the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect.exceptions import TerminationSignal
+
+from engine.errors import InterruptedRun, NightsoakError
+from engine.notice_outbox import Delivered, deliver
+from engine.notices import Notice, crash_notice, load_notice_settings, run_notice
+from engine.paths import Paths
+from tasks.step import step
+
+_LOG = logging.getLogger("nightsoak.notices")
+
+
+@step
+def send_notice(folder: Path) -> Delivered:
+    """Send the notice of the report in `folder`, and those of events not told yet (rollbacks)."""
+    paths = Paths.from_environment()
+    try:
+        notice = run_notice(folder, load_notice_settings(paths.config))
+    except NightsoakError as error:
+        _LOG.warning("no notice of %s: %s", folder.name, error)
+        return Delivered()
+    return _deliver(paths, [notice])
+
+
+@contextmanager
+def notice_if_crashed(what: str) -> Iterator[None]:
+    """Send a crash notice when the block fails; one that a person interrupted did not crash."""
+    try:
+        yield
+    except (KeyboardInterrupt, TerminationSignal, InterruptedRun):
+        raise
+    except Exception as error:
+        _deliver(Paths.from_environment(), [crash_notice(what, error)])
+        raise
+
+
+def send_crash_notice(what: str, reason: str) -> Delivered:
+    """For Prefect's on_crashed hooks, which run where the flow's own process is gone."""
+    return _deliver(Paths.from_environment(), [crash_notice(what, RuntimeError(reason))])
+
+
+def _deliver(paths: Paths, notices: Sequence[Notice]) -> Delivered:
+    try:
+        return deliver(paths, notices)
+    except Exception as error:  # whatever it is, the run is worth more than its notice
+        _LOG.warning("no notice was sent: %s: %s", type(error).__name__, error)
+        return Delivered()
