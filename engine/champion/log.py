@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError, LockHeldError, StorageError
+from engine.errors import InputError, LockHeldError, NightsoakError, StorageError
 from engine.files import sync_folder
 from engine.locks import FileLock
 
@@ -92,12 +92,19 @@ def append(path: Path, line: bytes) -> int:
         if not raw:
             sync_folder(path.parent)
     except OSError as error:
-        raise StorageError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            remedy="free some space or make the folder writable, then run again",
-        ) from error
+        raise storage_error(path, error) from error
     return length
+
+
+def storage_error(path: Path, error: OSError | NightsoakError) -> NightsoakError:
+    """What a user sees of a disk that does not take what it is given."""
+    if isinstance(error, NightsoakError):
+        return error
+    return StorageError(
+        f"cannot write: {error.strerror or error}",
+        where=str(path),
+        remedy="free some space or make the folder writable, then run again",
+    )
 
 
 def cut(path: Path, length: int) -> None:

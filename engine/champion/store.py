@@ -2,51 +2,24 @@
 
 A change takes the lock, appends its line to the history and makes it durable, then replaces the state file. So after
 a kill at any moment the state file is that of the last line or of the one before, and reading makes the first of the
-second. What is read:
-
-    state whole, its seq that of the history's last line or beyond   the state
-    state missing, damaged or older                                  the history's last whole line, said in `note`
-    neither is there                                                 the baseline: nothing was ever promoted
-    state damaged, no history                                        an error: it is no first run
+second (engine/champion/reading.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from engine.champion.challengers import CHALLENGERS, Challenger, challenger_id, read_challengers, write_challengers
-from engine.champion.change import (
-    BASELINE,
-    FORMAT,
-    Before,
-    Champion,
-    Change,
-    Former,
-    Kind,
-    params_sha256,
-    parse_change,
-    utc_text,
-)
-from engine.champion.log import append, cut, locked, one_line, read_log
+from engine.champion.change import FORMAT, Before, Champion, Change, Kind, params_sha256, utc_text
+from engine.champion.log import append, cut, locked, one_line, storage_error
+from engine.champion.reading import HISTORY, STATE, OnDisk, champion_of, find, read_folder, read_state, replaced_by
 from engine.errors import InputError, NightsoakError, StorageError
 from engine.files import to_json, write_atomic
 from engine.params import Params
 from engine.paths import Paths, file_name
-
-STATE, HISTORY = "champion_state.json", "history.jsonl"
-
-
-@dataclass(frozen=True)
-class _Read:
-    """`last` is None before the first change."""
-
-    last: Change | None
-    changes: tuple[Change, ...]
-    note: str
 
 
 class ChampionStore:
@@ -76,17 +49,17 @@ class ChampionStore:
             OverridesError: its parameters are outside the table; names the parameter.
             StorageError: the state is damaged and there is no history to restore it from.
         """
-        read = self._read()
+        read = read_folder(self.folder)
         if read.note:
             with self.lock():  # perhaps it was only read in the middle of a change
-                read = self._read()
+                read = read_folder(self.folder)
                 with suppress(StorageError):  # said all the same
                     self._mend(read)
-        return self._champion(read)
+        return champion_of(read, self.symbol)
 
     def history(self) -> tuple[Change, ...]:
         """Every change in order, oldest first; lines that cannot be read are left out (`current().note` says so)."""
-        return self._read().changes
+        return read_folder(self.folder).changes
 
     def params_of(self, champion_id: str) -> Params:
         """The parameters of a champion that is or was.
@@ -95,7 +68,7 @@ class ChampionStore:
             InputError: no champion has had that id.
             OverridesError: its parameters are outside today's table.
         """
-        params, _ = self._found(self._read(), champion_id)
+        params, _ = find(read_folder(self.folder), champion_id, where=self.symbol)
         return params
 
     def promote(
@@ -116,7 +89,7 @@ class ChampionStore:
         """
         params = Params().with_changes(params, where="the new champion")
 
-        def change(now: Champion, read: _Read) -> Change:
+        def change(now: Champion, read: OnDisk) -> Change:
             if now.frozen:
                 raise InputError(
                     f"the champion of {self.symbol} is frozen, nothing is promoted",
@@ -125,7 +98,9 @@ class ChampionStore:
                 )
             if params_sha256(params) == now.sha256:
                 raise InputError(
-                    f"these parameters are those of the champion {now.id} already", where=self.symbol, remedy="none"
+                    f"these parameters are those of the champion {now.id} already",
+                    where=self.symbol,
+                    remedy="promote another set",
                 )
             number = 1 + sum(done.kind == "promote" for done in read.changes)
             before = Before(id=now.id, params=_plain(now.params))
@@ -133,7 +108,7 @@ class ChampionStore:
             return self._next(read, now, "promote", new_id, params, before, who, why, evidence, at_utc)
 
         champion = self._change(change)
-        with self.lock(), suppress(NightsoakError):  # it no longer waits; a list that cannot be read is told elsewhere
+        with suppress(NightsoakError), self.lock():  # it no longer waits; a list that cannot be read is told elsewhere
             waiting = self.challengers()
             left = [known for known in waiting if known.sha256 != champion.sha256]
             if len(left) < len(waiting):
@@ -161,7 +136,7 @@ class ChampionStore:
             StorageError: it could not be written; the champion is as it was.
         """
 
-        def change(now: Champion, read: _Read) -> Change | None:
+        def change(now: Champion, read: OnDisk) -> Change | None:
             if failing is not None and now.id != failing:
                 return None
             target = to if to is not None else (now.former.id if now.former else None)
@@ -174,9 +149,9 @@ class ChampionStore:
             if target == now.id:
                 raise InputError(f"{target} is the champion already", where=self.symbol, remedy="name another one")
             if to is None and now.former is not None:
-                params, previous = now.former.params, _previous(read, target)
+                params, previous = now.former.params, replaced_by(read, target)
             else:
-                params, previous = self._found(read, target)
+                params, previous = find(read, target, where=self.symbol)
             return self._next(read, now, "rollback", target, params, previous, who, why, evidence, at_utc)
 
         return self._change(change)
@@ -186,7 +161,7 @@ class ChampionStore:
     ) -> Champion:
         """Refuse promotions from here on, or let them pass again; freezing twice changes nothing."""
 
-        def change(now: Champion, read: _Read) -> Change | None:
+        def change(now: Champion, read: OnDisk) -> Change | None:
             if now.frozen == frozen:
                 return None
             kind: Kind = "freeze" if frozen else "unfreeze"
@@ -250,10 +225,10 @@ class ChampionStore:
             write_challengers(self.challengers_file, [known for known in waiting if known is not gone])
         return gone
 
-    def _change(self, make: Callable[[Champion, _Read], Change | None]) -> Champion:
+    def _change(self, make: Callable[[Champion, OnDisk], Change | None]) -> Champion:
         with self.lock():
-            read = self._read()
-            now = self._champion(read)
+            read = read_folder(self.folder)
+            now = champion_of(read, self.symbol)
             change = make(now, read)
             if change is None:
                 return now
@@ -261,12 +236,13 @@ class ChampionStore:
             length = append(self.history_file, self._line(change))
             try:
                 self._write_state(change)
-            except BaseException:
-                cut(self.history_file, length)
-                raise
-            return self._champion(_Read(change, (*read.changes, change), ""))
+            except (OSError, NightsoakError) as error:
+                if read_state(self.state_file) != change:  # else it is there, and the history has made it durable
+                    cut(self.history_file, length)
+                    raise storage_error(self.state_file, error) from error
+            return champion_of(OnDisk(change, (*read.changes, change), ""), self.symbol)
 
-    def _mend(self, read: _Read) -> None:
+    def _mend(self, read: OnDisk) -> None:
         """Write again what state or history lacks of the last change."""
         if read.last is None or not read.note:
             return
@@ -277,7 +253,7 @@ class ChampionStore:
 
     def _next(
         self,
-        read: _Read,
+        read: OnDisk,
         now: Champion,
         kind: Kind,
         new_id: str,
@@ -307,113 +283,11 @@ class ChampionStore:
         )
 
     def _line(self, change: Change) -> bytes:
-        return one_line(change.model_dump(mode="json"), where=str(self.history_file))
+        return one_line(change.model_dump(), where=str(self.history_file))
 
     def _write_state(self, change: Change) -> None:
-        write_atomic(self.state_file, to_json(change.model_dump(mode="json")))
-
-    def _read(self) -> _Read:
-        changes, damage = self._read_history()
-        state = self._read_state()
-        last = changes[-1] if changes else None
-        if isinstance(state, Change):
-            if last is None or state.seq >= last.seq:
-                lost = [] if last and last.seq == state.seq else [f"{HISTORY} lacks change {state.seq}"]
-                return _Read(state, changes, _sentence([*damage, *lost]))
-            state = f"is older than the history ({state.seq} of {last.seq} changes)"
-        if last is None:
-            if state is None and not damage:
-                return _Read(None, (), "")
-            raise StorageError(
-                f"is damaged ({state or damage[0]}), and there is no history to restore it from",
-                where=str(self.state_file),
-                remedy="restore a backup, or remove the folder to begin again from the baseline",
-            )
-        said = f"{STATE} {state or 'was missing'}; restored from the history, change {last.seq}: {last.id}"
-        return _Read(last, changes, _sentence([said, *damage]))
-
-    def _read_state(self) -> Change | str | None:
-        """The state; why it is damaged; None where there is none."""
-        try:
-            raw = self.state_file.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        change = parse_change(raw)
-        if isinstance(change, str):
-            return f"was damaged: {change}"
-        _params(change.params, str(self.state_file))  # what a person wrote into it is refused aloud, not put right
-        return change if change.whole else "was altered: its parameters are not those of its digest"
-
-    def _read_history(self) -> tuple[tuple[Change, ...], list[str]]:
-        changes: list[Change] = []
-        damage: list[str] = []
-        log = read_log(self.history_file)
-        for number, line in enumerate(log.lines, 1):
-            change = parse_change(line)
-            if isinstance(change, str) or not change.whole:
-                damage.append(f"{HISTORY} line {number} is damaged and left out")
-            elif not changes or change.seq > changes[-1].seq:
-                changes.append(change)
-        return tuple(changes), damage
-
-    def _found(self, read: _Read, champion_id: str) -> tuple[Params, Before | None]:
-        """Parameters of a champion that was, and what it had replaced when it last became champion."""
-        if champion_id == BASELINE:
-            return Params(), None
-        for change in reversed(read.changes):
-            if change.id == champion_id:
-                return _params(change.params, f"champion {champion_id}"), change.previous
-            if change.previous is not None and change.previous.id == champion_id:
-                return _params(change.previous.params, f"champion {champion_id}"), _previous(read, champion_id)
-        known = [BASELINE, *dict.fromkeys(change.id for change in read.changes)]
-        raise InputError(
-            f"no champion {champion_id!r}",
-            where=self.symbol,
-            remedy=f"known ones: {', '.join(dict.fromkeys(known))}",
-        )
-
-    def _champion(self, read: _Read) -> Champion:
-        last = read.last
-        if last is None:
-            nothing = Champion(self.symbol, BASELINE, Params(), "", False, None, 0, "", "", "initial values", {})
-            return replace(nothing, note=read.note)
-        before = last.previous
-        former = None
-        if before is not None:
-            try:
-                former = Former(before.id, _params(before.params, f"the former champion {before.id}"))
-            except NightsoakError as error:  # the champion itself is sound
-                read = replace(read, note=_sentence([read.note, str(error)]))
-        return Champion(
-            symbol=self.symbol,
-            id=last.id,
-            params=_params(last.params, str(self.state_file)),
-            since_utc=last.since_utc,
-            frozen=last.frozen,
-            former=former,
-            seq=last.seq,
-            who=last.who,
-            when_utc=last.when_utc,
-            why=last.why,
-            evidence=last.evidence,
-            note=read.note,
-        )
-
-
-def _params(values: Mapping[str, Any], where: str) -> Params:
-    return Params().with_changes(values, where=where)
+        write_atomic(self.state_file, to_json(change.model_dump()))
 
 
 def _plain(params: Mapping[str, float]) -> dict[str, int | float]:
     return dict(params)
-
-
-def _previous(read: _Read, champion_id: str) -> Before | None:
-    """What that champion had replaced; None where the history does not say."""
-    return next((change.previous for change in reversed(read.changes) if change.id == champion_id), None)
-
-
-def _sentence(parts: list[str]) -> str:
-    return "; ".join(part for part in parts if part)
