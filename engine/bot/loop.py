@@ -1,10 +1,11 @@
-"""The running bot: kernel in, journal out, one decision awaited at every iteration's end.
+"""The running bot: kernel in, journal out; replay and shadow are this one loop.
 
     for every window: advance the kernel second by second, journal orders, fills and marks
     at its edge:      blocks, mark, window_end; flush; report progress
-    at an iteration's end (but the last): say so, wait, pick up the overrides, journal `params` if they changed
+    at an iteration's end (but the last): say so; a replay waits for the decision, so that it can be done again
+    overrides:        a replay picks them up then, a live bot at the next second; `params` is journalled
 
-The market comes from a `Feed`; a stop comes from `Ear`, which is asked after every second of market time.
+The market comes from a `Market`; a stop comes from `Ear`, which is asked after every second of market time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,13 @@ _NO_TOUCH = (0, 0, 0)
 
 
 class Market(Protocol):
-    """A maker over a feed, advanced in market time (engine.bot.feed.ReplayMarket is the replay)."""
+    """A maker over a feed, advanced in market time: engine.bot.feed.ReplayMarket, engine.bot.live.LiveMarket."""
+
+    live: bool
+    """Whether market time passes by itself."""
+
+    def wait_until(self, until_ns: int) -> None:
+        """Until everything before `until_ns` is there; `gaps` is then complete up to it."""
 
     def advance(self, until_ns: int) -> Any:
         """Everything before `until_ns`; RECORD_DTYPE rows in time order."""
@@ -101,6 +108,7 @@ class Bot:
         params: lane 0's parameters in force.
         overrides_file: where lane 0's next parameters appear; lane 1, the control, never sees it.
         tail: where the journal ended, if the run is resumed.
+        scripted: the run is done again with its changes at their times (engine.control.script), not from the file.
     """
 
     def __init__(
@@ -116,7 +124,9 @@ class Bot:
         ear: Ear,
         say: Callable[[Message], None],
         tail: JournalTail | None = None,
+        scripted: bool = False,
     ) -> None:
+        self.scripted = scripted
         self.run_start, self.schedule, self.params = run_start, schedule, params
         self.overrides_file, self.tail = overrides_file, tail
         self.market, self.formatter, self.journal, self.ear, self.say = market, formatter, journal, ear, say
@@ -124,7 +134,8 @@ class Bot:
         self.desk: Desk | None = None
         self._window = 0
         self._edge_ns = schedule.start_ns
-        self._gaps = list(market.gaps)
+        self._gaps_seen = 0
+        self._overrides_as_of: tuple[int, int, int] | None = None
         self._events_before = 0
 
     def run(self) -> str:
@@ -176,7 +187,7 @@ class Bot:
     def _resume(self, tail: JournalTail) -> None:
         """Go on at the market time of the last record: the book is rebuilt, no order is alive."""
         self.now_ns = int(tail.last["ts_ns"])
-        self._gaps = [gap for gap in self._gaps if gap[0] > self.now_ns]
+        self._gaps_seen = sum(1 for at_ns, _ in self.market.gaps if at_ns <= self.now_ns)
         self.market.advance(self.now_ns)
         self.market.take_valid_ns(self.now_ns)
         self._events_before = self.market.events
@@ -193,14 +204,16 @@ class Bot:
         while self.now_ns < end_ns:
             if reason := self.ear.stop_wanted():
                 raise Stopped(reason)
+            if self.market.live and not self.scripted:
+                self._look_at_overrides()
             if self.desk:
                 self.desk.act()
             whole_seconds = (self.now_ns - self.schedule.start_ns) // NS_PER_S + 1
             until_ns = min(self.schedule.start_ns + whole_seconds * NS_PER_S, end_ns)
+            self.market.wait_until(until_ns)
             started_ns = time.perf_counter_ns()
             parts = []
-            while self._gaps and self._gaps[0][0] < until_ns:
-                at_ns, why = self._gaps.pop(0)
+            for at_ns, why in self._new_gaps(until_ns):
                 parts.append(self.market.advance(at_ns))
                 self.journal.write_all(self.formatter.rows(parts[-1]))
                 self._write({"type": "gap", "ts_ns": at_ns, "lane": 0, "reason": why})
@@ -212,6 +225,12 @@ class Bot:
                 self._mark()
             if self.desk:
                 self.desk.see(parts, wall_ns)
+
+    def _new_gaps(self, until_ns: int) -> list[tuple[int, str]]:
+        """Gaps before `until_ns` that were not journalled yet."""
+        new = [gap for gap in self.market.gaps[self._gaps_seen :] if gap[0] < until_ns]
+        self._gaps_seen += len(new)
+        return new
 
     def _close_window(self, *, last: bool) -> None:
         """What stands at a window's edge; an early stop makes an edge of the moment it came at."""
@@ -240,12 +259,24 @@ class Bot:
     def _end_iteration(self, window: int) -> None:
         iteration = self.schedule.iteration_of(window)
         self.say({"event": "edge", "iteration": iteration, "window": window, "ts_ns": self.now_ns})
-        if window + 1 == self.schedule.windows:
+        if window + 1 == self.schedule.windows or self.market.live:
             return
         command = self.ear.wait()
         if command.get("command") != "continue":
             raise Stopped(str(command.get("reason", "stopped")))
-        self._pick_up(str(command.get("source", "overrides file")))
+        if not self.scripted:
+            self._pick_up(str(command.get("source", "overrides file")))
+
+    def _look_at_overrides(self) -> None:
+        """Pick the file up if it was written since the last look."""
+        try:
+            found = self.overrides_file.stat()
+        except OSError:
+            return
+        as_of = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if as_of != self._overrides_as_of:
+            self._overrides_as_of = as_of
+            self._pick_up("overrides file")
 
     def _pick_up(self, source: str) -> None:
         found = pick_up(self.overrides_file, self.params)
