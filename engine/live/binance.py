@@ -50,10 +50,17 @@ class BinanceLink(Link):
     """One combined-stream address; what to send is in the address, so there is nothing to acknowledge."""
 
     def __init__(
-        self, session: Session, index: int, url: str, symbols: list[str], stale_s: float, snapshot_url: str
+        self,
+        session: Session,
+        index: int,
+        url: str,
+        symbols: list[str],
+        stale_s: float,
+        snapshot_url: str,
+        client: httpx.AsyncClient,
     ) -> None:
         super().__init__(session, index, url, symbols, stale_s)
-        self.snapshot_url = snapshot_url
+        self.snapshot_url, self.client = snapshot_url, client
 
     def is_data(self, raw: bytes) -> bool:
         return b'"stream"' in raw
@@ -67,10 +74,8 @@ class BinanceLink(Link):
     async def ask_snapshot(self, symbol: str) -> None:
         session = self.session
         try:
-            remote = not is_loopback(self.snapshot_url)
-            async with httpx.AsyncClient(timeout=_REST_TIMEOUT_S, trust_env=remote, verify=remote) as client:
-                answer = await client.get(self.snapshot_url.format(symbol=symbol))
-                answer.raise_for_status()
+            answer = await self.client.get(self.snapshot_url.format(symbol=symbol))
+            answer.raise_for_status()
         except httpx.HTTPError as error:
             session.last_trouble = f"snapshot of {symbol}: {error or type(error).__name__}"
             return  # asked again when it is overdue
@@ -90,6 +95,9 @@ def binance_links(session: Session, venue: BinanceVenue) -> list[Link]:
     settings = session.settings
     ws, rest = places(venue.ws, venue.rest, settings.endpoint)
     snapshot_url = f"{rest}/fapi/v1/depth?symbol={{symbol}}&limit={venue.snapshot_levels}"
+    remote = not is_loopback(rest)
+    client = httpx.AsyncClient(timeout=_REST_TIMEOUT_S, trust_env=remote, verify=remote)  # loads certificates: once
+    session.closing.append(client.aclose)
     symbols = [one.symbol for one in settings.instruments]
     links: list[Link] = []
     for path, stream, stale_s in (
@@ -99,5 +107,5 @@ def binance_links(session: Session, venue: BinanceVenue) -> list[Link]:
         for part in chunks(symbols, 1 << 20, venue.streams_count):
             streams = "/".join(f"{symbol.lower()}@{stream}" for symbol in part)
             url = f"{ws}{path}/stream?streams={streams}"
-            links.append(BinanceLink(session, len(links), url, part, stale_s, snapshot_url))
+            links.append(BinanceLink(session, len(links), url, part, stale_s, snapshot_url, client))
     return links

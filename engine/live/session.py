@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -153,6 +155,7 @@ class Session:
         self.settings, self.clock, self.queue, self.counters = settings, clock, frames, counters
         self.rng = random.Random(settings.seed)
         self.last_trouble = ""
+        self.closing: list[Callable[[], Awaitable[None]]] = []
         self.links = links(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -172,6 +175,9 @@ class Session:
                 group.create_task(self._watch())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        finally:
+            for close in self.closing:
+                await close()
 
     async def _watch(self) -> None:
         """Silence, missing answers, a wall clock that was set, a process that stood still."""
@@ -201,14 +207,19 @@ class Session:
                     remedy="check the network and the endpoint; nightsoak venue plays a tape without either",
                 )
 
-    def stop(self) -> None:
-        if self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+    def _call(self, function: Callable[[], object]) -> None:
+        """In the event loop's thread; nothing where the session is over."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(function)
 
-    def barrier(self, event: object) -> None:
+    def stop(self) -> None:
+        if self._task is not None:
+            self._call(self._task.cancel)
+
+    def barrier(self, event: threading.Event) -> None:
         """Put a barrier behind every frame that was stamped before now."""
-        assert self._loop is not None, "the session does not run"
-        self._loop.call_soon_threadsafe(lambda: self.queue.put(Item(self.clock.now_ns(), Kind.BARRIER, -1, event)))
+        self._call(lambda: self.queue.put(Item(self.clock.now_ns(), Kind.BARRIER, -1, event)))
 
     def ask_snapshot(self, link: int, symbol: str) -> None:
         def ask() -> None:
@@ -216,8 +227,7 @@ class Session:
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 
-        assert self._loop is not None, "the session does not run"
-        self._loop.call_soon_threadsafe(ask)
+        self._call(ask)
 
     async def _ask(self, link: Link, symbol: str) -> None:
         try:
@@ -226,8 +236,7 @@ class Session:
             self.last_trouble = _words(error)  # asked again when it is overdue
 
     def reconnect(self, link: int, why: str) -> None:
-        assert self._loop is not None, "the session does not run"
-        self._loop.call_soon_threadsafe(self.links[link].cut, why)
+        self._call(lambda: self.links[link].cut(why))
 
 
 def _words(error: BaseException) -> str:

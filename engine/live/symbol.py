@@ -79,7 +79,8 @@ class SymbolFeed:
         self.symbol, self.book, self.counters = symbol, book, counters
         self.live = LiveBook()
         self.book.builder.watch = self.live.apply
-        self.book.is_new_trade = RecentIds(trade_ids).is_new
+        self.book.is_new_trade = self._is_new_trade
+        self._trade_ids = RecentIds(trade_ids)
         self.ask_at_ns = NEVER_NS
         self.asked_ns = 0
         self.asked = 0  # snapshots asked for since the book was last whole
@@ -110,10 +111,6 @@ class SymbolFeed:
             self.counters.garbage += 1
             self.lose(line.local_ns, f"garbage: {getattr(error, 'what', type(error).__name__)}")
             return
-        if fresh and update_id is not None:
-            self._highest_u, self._repeats = update_id, 0
-        elif update_id is not None:
-            self._count_order(update_id, line.local_ns)
         if synced and not self.synced:
             self._open_gap(line.local_ns, "sequence: an update is missing")
         elif self.synced and not synced:
@@ -126,6 +123,16 @@ class SymbolFeed:
             if self.least_latency_ns is None or latency_ns < self.least_latency_ns:
                 self.least_latency_ns = latency_ns
         self._last_ns = line.local_ns
+        if fresh and update_id is not None:
+            self._highest_u, self._repeats = update_id, 0
+        elif update_id is not None:
+            self._count_order(update_id, line.local_ns)
+
+    def _is_new_trade(self, trade_id: Any) -> bool:
+        if self._trade_ids.is_new(trade_id):
+            return True
+        self.counters.trades_repeated += 1
+        return False
 
     def _count_order(self, update_id: int, local_ns: int) -> None:
         if update_id > self._highest_u:

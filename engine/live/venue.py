@@ -1,7 +1,7 @@
 """A local venue: plays tapes over a real websocket on the loopback interface, and fails on request.
 
 It speaks the public streams of Bybit V5, or of Binance USD-M futures, as docs/live-feed.md describes them. The tape
-starts with the first subscription, unless it was told to start at once; a book's first message stands before that.
+starts with the first subscription, unless told otherwise; a book's first message stands before that.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Venue:
         port: 0 for a free one.
         faults: injected at their times, counted from the start of the playing.
         keep_times: frames carry the tape's own times instead of now's.
-        wait: play from the first subscription on; else at once.
+        wait_for: play when so many requests to subscribe (Binance: connections) have come; 0: at once.
     """
 
     def __init__(
@@ -79,18 +79,19 @@ class Venue:
         faults: Iterable[Fault] = (),
         keep_times: bool = False,
         symbols: Sequence[str] = (),
-        wait: bool = True,
+        wait_for: int = 1,
     ) -> None:
         names = list(symbols) or [tape.meta.symbol for tape in tapes]
         self.markets = {name: Market(tape, name) for name, tape in zip(names, tapes, strict=True)}
         self.mode, self.speed, self.loop, self.port = mode, speed, loop, port
-        self.faults, self.keep_times, self.wait = tuple(faults), keep_times, wait
+        self.faults, self.keep_times, self.wait_for = tuple(faults), keep_times, wait_for
         self.sent: Counter[str] = Counter()
         self.finished = False
         self._books: dict[str, bybit_frames.BookStream] = {}
         self._diffs = {name: binance_frames.DiffStream(market) for name, market in self.markets.items()}
         self._clients: set[Client] = set()
-        self._started = asyncio.Event()
+        self._started, self._unpaused = asyncio.Event(), asyncio.Event()
+        self._unpaused.set()
         self._counted: Counter[str] = Counter()
         self._until_s: dict[str, float] = {}
         self._held: dict[str, str] = {}
@@ -136,6 +137,13 @@ class Venue:
             self._counted.pop(kind, None)
             self._drop_all()
 
+    def pause(self, paused: bool = True) -> None:
+        """Stop playing, or go on; connections and requests are served all the while."""
+        if paused:
+            self._unpaused.clear()
+        else:
+            self._unpaused.set()
+
     def _drop_all(self) -> None:
         for client in list(self._clients):
             client.connection.transport.abort()
@@ -152,7 +160,7 @@ class Venue:
         try:
             if self.mode == "binance":
                 client.topics.update(parse_qs(path.query).get("streams", [""])[0].split("/"))
-                self._started.set()
+                self._subscribed()
             async for raw in connection:
                 if self.mode == "bybit":
                     self._bybit_request(client, raw)
@@ -209,7 +217,12 @@ class Venue:
         client.topics.update(topics)
         for topic in topics:
             self._send_snapshot(client, topic)
-        self._started.set()
+        self._subscribed()
+
+    def _subscribed(self) -> None:
+        self.wait_for -= 1
+        if self.wait_for <= 0:
+            self._started.set()
 
     def _refusal(self, client: Client, op: Any, topics: list[str]) -> str:
         """Why a request is refused as a whole; "" where it is not."""
@@ -257,7 +270,7 @@ class Venue:
     # --- playing ------------------------------------------------------------------------------------------------
     async def play(self) -> None:
         """From the first subscription to the end of every tape, and until everybody has everything."""
-        if self.wait:
+        if self.wait_for:
             await self._started.wait()
         faults = [asyncio.create_task(self._inject_later(fault)) for fault in self.faults]
         try:
@@ -297,10 +310,13 @@ class Venue:
         for index, name in enumerate(names):
             works.append(self._clockwork(name, now_ns))
             iterators.append(messages(self.markets[name].tape))
+            if self.markets[name].seq:  # subscribers have the first book already
+                next(message for message in iterators[index] if not message.trades)
             more(index, now_ns)
         played = 0
         while queue:
             due_ns, index, message = heapq.heappop(queue)
+            await self._unpaused.wait()
             now_ns = time.time_ns()
             if self.speed and due_ns > now_ns:
                 await asyncio.sleep((due_ns - now_ns) / NS_PER_S)
@@ -463,3 +479,7 @@ class VenueThread:
     def inject(self, kind: str, amount: float = 1) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self.venue.inject, kind, amount)
+
+    def pause(self, paused: bool = True) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.venue.pause, paused)

@@ -29,7 +29,9 @@ TEXTS = st.one_of(
     st.from_regex(r"\A[0-9]{0,12}(\.[0-9]{0,8})?\Z"),
     st.from_regex(r"\A[-+ ]?[0-9_]{1,6}(\.[0-9]{0,3})?([eE][-+]?[0-9]{1,2})?\Z"),
     st.decimals(min_value=0, max_value=10**7, places=3).map(str),
-    st.sampled_from(["", ".", "1.", ".5", "NaN", "Infinity", "-0", "-1", "1..2", "1.2.3", "٣", "１", "0x1", " 1 ", "²"]),
+    st.sampled_from(
+        ["", ".", "1.", ".5", "NaN", "Infinity", "-0", "-1", "1..2", "1.2.3", "٣", "１", "0x1", " 1 ", "²"]
+    ),
     st.text(max_size=4),
 )
 
