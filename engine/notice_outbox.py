@@ -29,7 +29,7 @@ from engine.soak_state import utc_now
 _SENDING_S = 60.0
 _NEWS_DAYS = 3
 _LOG = logging.getLogger("nightsoak.notices")
-_QUIET = {"tgram": "silent=yes", "ntfy": "priority=min", "ntfys": "priority=min", "pover": "priority=lowest",
+_QUIET = {"tgram": "silent=yes", "ntfy": "priority=min", "ntfys": "priority=min", "pover": "priority=low",
           "gotify": "priority=low", "gotifys": "priority=low"}  # fmt: skip
 """What asks a service to deliver without a sound; others have no such thing."""
 _TYPES = dict.fromkeys(("SUCCESS", "OK", "GO", "PROMOTE"), "success")
