@@ -7,14 +7,17 @@ from prefect import flow
 from engine.baseline.ladder import BaselineSettings
 from engine.paths import Paths
 from engine.soak_plan import soak_lock
+from flows.job import job
 from tasks.baseline_attempt import run_attempt
 from tasks.baseline_judge import judge_attempt
 from tasks.baseline_plan import plan_baseline
 from tasks.baseline_report import BaselineReport, write_baseline
+from tasks.publish_report import publish_report
 
 
 @flow(name="baseline", persist_result=False)
-def baseline(settings: BaselineSettings) -> BaselineReport:
+@job
+def baseline(settings: BaselineSettings) -> tuple[BaselineReport, str]:
     """Run each preset on every symbol, judge it, stop at the first GO, and report."""
     with soak_lock(Paths.from_environment()) as lock:
         ladder = plan_baseline(settings, lock)
@@ -24,4 +27,5 @@ def baseline(settings: BaselineSettings) -> BaselineReport:
             attempts.append(judge_attempt(ladder, preset, runs))
             if attempts[-1].go:
                 break
-        return write_baseline(ladder, attempts)
+        report = write_baseline(ladder, attempts)
+    return report, publish_report(report.folder)
