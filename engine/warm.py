@@ -7,6 +7,7 @@ import numpy as np
 from engine.maker.warm import warm as warm_maker
 from engine.market.book_scan import first_mid2, scan_book
 from engine.market.events import BUY, CLEAR, DEPTH, LAST, MARKER, Columns
+from engine.warehouse.warm import warm as warm_warehouse
 
 
 def warm_market() -> None:
@@ -25,6 +26,7 @@ def warm_market() -> None:
 def main() -> None:
     warm_maker()
     warm_market()
+    warm_warehouse()
     import matplotlib.font_manager  # noqa: F401  (builds its font cache on first import)
 
 
