@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import signal
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -33,8 +34,8 @@ def job(body: Callable[P, tuple[Any, str]]) -> Callable[P, State[Any]]:
             _follow_worker()
             result, message = body(*args, **kwargs)
         except InterruptedRun as error:
-            if isinstance(error.__cause__, TerminationSignal):
-                raise TerminationSignal(signal=error.__cause__.signal) from error
+            if WORKER_PID in os.environ:
+                raise TerminationSignal(signal=signal.SIGTERM) from error
             return Failed(message=str(error), data=error)
         except NightsoakError as error:
             return Failed(message=str(error), data=error)

@@ -71,11 +71,15 @@ def _named(name: str) -> Any:
 
 
 def _full_name(name: str, flow_names: list[str]) -> str:
-    """flow/deployment where one flow has such a deployment; the name as it is where none has."""
+    """flow/deployment where one flow has such a deployment; for none, what Prefect raises for an unknown one."""
+    from prefect.exceptions import ObjectNotFound
+
     if len(flow_names) > 1:
         candidates = ", ".join(sorted(f"{flow}/{name}" for flow in flow_names))
         _exit(f"error: several deployments are named {name}: name one of {candidates}")
-    return f"{flow_names[0]}/{name}" if flow_names else name
+    if not flow_names:
+        raise ObjectNotFound(http_exc=LookupError(name))
+    return f"{flow_names[0]}/{name}"
 
 
 def _exit(message: str) -> NoReturn:

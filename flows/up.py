@@ -1,7 +1,7 @@
 """`nightsoak up`: Prefect's server, deployments and a worker, alive together and gone together.
 
-All are children in sessions of their own, so that Ctrl-C reaches only us and they are ended in order: the worker
-first, then its runs, which report what they have, then the server, which still hears of it. A child follows us when
+All are children in sessions of their own, so that Ctrl-C reaches only us and they are ended in order: the runs first,
+which report what they have, then the worker, then the server, which still hears of it. A child follows us when
 we are killed (flows.child, flows.server), a run follows its worker (flows.job). What a dead worker leaves becomes our
 child on Linux, so that nothing is left running when we end. A server or worker that dies is started again.
 """
@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -121,9 +121,13 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         remove_record(self.home)
-        for name in ("deploy", "worker"):
-            self._end(name)
-        _end_runs({child.pid for child in self._children.values()})
+        self._end("deploy")
+        worker = self._children.get("worker")
+        if worker is not None:
+            _end_processes(lambda: _children(worker.pid))  # a worker that is told first kills them unheard
+        self._end("worker")
+        parts = {child.pid for child in self._children.values()}
+        _end_processes(lambda: [pid for pid in _children(os.getpid()) if pid not in parts])
         self._end("server")
 
     def _start(self, name: str, mode: str) -> None:
@@ -163,26 +167,35 @@ def _adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _end_runs(known: set[int]) -> None:
-    """Wait for the runs that a worker left, which have been told to end; kill what does not."""
-    asked = time.monotonic()
+def _end_processes(running: Callable[[], list[int]]) -> None:
+    """Tell them to end, and wait; kill what does not."""
+    deadline = time.monotonic() + _GRACE_S["runs"]
     told: set[int] = set()
-    while left := [pid for pid in _adopted() if pid not in known]:
-        late = time.monotonic() > asked + _GRACE_S["runs"]
-        for pid in left:
+    while pids := running():
+        late = time.monotonic() > deadline
+        for pid in pids:
             if late or pid not in told:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
                 told.add(pid)
-            with contextlib.suppress(ChildProcessError):
+            with contextlib.suppress(ChildProcessError):  # ours are reaped, the worker reaps its own
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.05)
 
 
-def _adopted() -> Iterator[int]:
-    """Our children, with those that became ours; none on systems that do not say."""
+def _children(pid: int) -> list[int]:
+    """The children of a process that are alive; none on systems that do not say."""
     try:
-        words = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+        pids = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
     except OSError:
-        return
-    yield from map(int, words)
+        return []
+    return [child for child in pids if not _is_zombie(child) or pid == os.getpid()]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] == "Z"
+        )
+    except OSError:
+        return True

@@ -23,6 +23,7 @@ _KINDS = {
 }
 _NO_KEY = re.compile(r"[^a-z0-9]+")
 _CHART = re.compile(r"!\[([^\]]*)\]\((charts/[^)\s]+\.svg)\)")
+_NO_PARAGRAPH = ("", "#", "|", "<", "!", "`")
 _MESSAGE_LINES = 2
 
 
@@ -68,7 +69,7 @@ def read_copy(folder: Path) -> ReportCopy:
         key=artefact_key(_KINDS.get(document, Path(document).stem), manifest["result"]["symbol"]),
         run_id=manifest["run_id"],
         message=" · ".join(summary[:_MESSAGE_LINES]),
-        markdown=_CHART.sub(lambda link: _embedded(link, charts), text),
+        markdown=_CHART.sub(lambda link: _embedded(link, charts), _unwrapped(text)),
         kpis=_kpis(totals) if totals else (),
         charts=charts,
     )
@@ -77,6 +78,22 @@ def read_copy(folder: Path) -> ReportCopy:
 def artefact_key(*words: str) -> str:
     """Lower-case letters, digits and dashes, which is all that Prefect takes."""
     return "-".join(_NO_KEY.sub("-", word.lower()).strip("-") for word in words)
+
+
+def _unwrapped(text: str) -> str:
+    """Paragraphs and list items in one line each: Prefect's UI shows every line's end as one."""
+    lines: list[str] = []
+    fenced = False
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        before = lines[-1] if lines else ""
+        quoted = line.startswith("> ") and before.startswith("> ")
+        goes_on = quoted or ((line[:1].isalnum() or line.startswith(("  ", "`"))) and before[:1] not in _NO_PARAGRAPH)
+        if before and not fenced and goes_on and not line.startswith("```"):
+            lines[-1] = f"{before} {(line[2:] if quoted else line).lstrip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def _embedded(link: re.Match[str], charts: dict[str, str]) -> str:
