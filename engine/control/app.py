@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -100,6 +101,11 @@ def make_app(board: Board, plan: RunPlan, settings: ControlSettings, token: Toke
         response = _problem(error.status_code, str(error.detail), request.url.path, known)
         response.headers.update(error.headers or {})
         return response
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_request(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return _problem(422, str(first["msg"]), str(first["loc"][-1]), "see /openapi.json")
 
     document = app.openapi
 

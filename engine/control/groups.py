@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field, create_model, model_validator
 
 from engine.config import ConfigModel, parse_config
-from engine.control.settings import FILE, PerfProfile, Toxicity, load_settings
+from engine.control.settings import FILE, WHOLE, PerfProfile, Toxicity, load_settings
 from engine.errors import ConfigError
 from engine.params import PARAMETERS, Parameter
 from engine.profile import load_profile, profile_path
@@ -45,8 +45,8 @@ def _strategy_model() -> type[ConfigModel]:
     """Parameter group `strategy`: lane 0's tuned parameters, as engine.params has them."""
 
     def field(row: Parameter) -> Any:
-        kind = int if row.integer else float
-        return Annotated[kind, Field(ge=row.low, le=row.high, description=f"{row.meaning} ({row.unit})")]
+        limits = Field(ge=row.low, le=row.high, description=f"{row.meaning} ({row.unit})")
+        return Annotated[int, limits, WHOLE] if row.integer else Annotated[float, limits]
 
     fields: dict[str, Any] = {row.name: (field(row), row.initial) for row in PARAMETERS.values()}
     return create_model("Strategy", __base__=ConfigModel, **fields)

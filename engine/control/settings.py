@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from engine.config import ConfigModel, load_config
 from engine.errors import ConfigError, StorageError
@@ -20,7 +20,14 @@ SWITCH_VARIABLE = "NIGHTSOAK_CONTROL"
 _LEAST_TOKEN = 16
 _TOKEN_BYTES = 32
 
-HorizonS = Annotated[int, Field(ge=1, le=600)]
+
+def _whole(value: object) -> object:
+    """5.0 for 5: JSON has one kind of number, and JSON Schema calls both an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+HorizonS = Annotated[int, Field(ge=1, le=600), WHOLE]
 
 
 class Toxicity(ConfigModel):
@@ -48,8 +55,8 @@ class PerfProfile(ConfigModel):
     io_rotate_bytes       a file that has grown beyond this is closed at the next edge
     """
 
-    io_flush_batch_bytes: Annotated[int, Field(ge=4096, le=64 << 20)] = 1 << 20
-    io_rotate_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] = 64 << 20
+    io_flush_batch_bytes: Annotated[int, Field(ge=4096, le=64 << 20), WHOLE] = 1 << 20
+    io_rotate_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40), WHOLE] = 64 << 20
 
 
 class ControlSettings(ConfigModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,13 @@ class Served:
     def post(self, path: str, body: Any = None) -> httpx.Response:
         return self.client.post(path) if body is None else self.client.post(path, json=body)
 
+    def actions(self) -> int:
+        """How many actions the bot was ever asked for."""
+        number = 0
+        while self.client.get(f"/control/actions/{number + 1}").status_code == 200:
+            number += 1
+        return number
+
     def stop(self) -> None:
         """End the run where it is, and hear it out."""
         self.bot.command("stop")
@@ -94,24 +101,37 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@contextmanager
+def serving(folder: Path, control: dict[str, Any] | None = None, **changes: object) -> Iterator[Served]:
+    """A bot of a plan in `folder`, until the block ends."""
+    plan = make_plan_in(folder, **changes)
+    if control:
+        file = plan.paths.config / FILE
+        write_json(file, json.loads(file.read_text()) | control)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(SWITCH_VARIABLE, "1")
+        bot = BotProcess(plan.file, plan.folder / "bot.log").__enter__()
+    with ExitStack() as stack:
+        stack.push(bot)
+        messages = bot.messages()
+        first = next(messages)
+        assert first["event"] == "control"
+        token = Path(first["token_file"]).read_text().strip() if first["token_file"] else ""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        client = stack.enter_context(httpx.Client(base_url=first["url"], headers=headers, timeout=10))
+        yield Served(plan, bot, messages, first["url"], token, client, [first])
+
+
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Starts bots; `control` changes config/control.json, the other arguments the soak's settings."""
     with ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(serving(tmp_path, **changes))
 
-        def start(*, control: dict[str, Any] | None = None, **changes: object) -> Served:
-            monkeypatch.setenv(SWITCH_VARIABLE, "1")
-            plan = make_plan_in(tmp_path, **changes)
-            if control:
-                file = plan.paths.config / FILE
-                write_json(file, json.loads(file.read_text()) | control)
-            bot = stack.enter_context(BotProcess(plan.file, plan.folder / "bot.log"))
-            messages = bot.messages()
-            first = next(messages)
-            assert first["event"] == "control"
-            token = Path(first["token_file"]).read_text().strip() if first["token_file"] else ""
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
-            client = stack.enter_context(httpx.Client(base_url=first["url"], headers=headers, timeout=10))
-            return Served(plan, bot, messages, first["url"], token, client, [first])
 
-        yield start
+@pytest.fixture(scope="session")
+def served_at_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One bot that waits at the end of its first iteration, for tests that change nothing."""
+    with serving(tmp_path_factory.mktemp("edge"), control={"wait_s": 0.2}, iterations=2) as served:
+        served.until("edge")
+        yield served

@@ -1,0 +1,60 @@
+"""schemathesis against the OpenAPI document that a real bot serves: what it allows is taken, what not is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+
+from engine.control.groups import ABSENT_GROUPS, GROUPS
+
+EXAMPLES = 8
+SPENT = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_the_served_document_is_kept(serve: Callable[..., Any], records: Callable[..., Any]) -> None:
+    """The bot waits at an edge meanwhile; whatever was allowed then takes effect all at once."""
+    served = serve(control={"wait_s": 0.0, "queue_limit": 10_000}, iterations=2)
+    served.until("edge")
+    headers = {"Authorization": f"Bearer {served.token}"}
+    schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json", headers=headers)
+    seen = {}
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        modes = [GenerationMode.POSITIVE]
+        if operation.body or operation.path_parameters:
+            modes.append(GenerationMode.NEGATIVE)
+        for mode in modes:
+
+            @SPENT
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def check(case: Any) -> None:
+                case.call_and_validate(headers=headers)
+
+            check()
+            seen[operation.label, mode] = True
+    assert len(seen) >= 24 + len(GROUPS)
+    absent = [f"POST /control/reload_{name}" for name in ABSENT_GROUPS]
+    assert all((label, GenerationMode.POSITIVE) in seen for label in absent)
+    actions = served.actions()
+    assert actions > 50
+    served.bot.command("continue")
+    served.said += list(served.messages)
+    assert served.said[-1]["reason"] == "complete"
+    assert {r["event"] for r in records(served.plan) if r["type"] == "control"} >= {"pause", "reload_risk"}
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc", "/metrics", "/nothing"])
+def test_documents_are_behind_the_token(served_at_edge: Any, path: str) -> None:
+    assert served_at_edge.client.get(path, headers={"Authorization": ""}).status_code == 401
