@@ -81,7 +81,7 @@ class Wealth:
 
 
 @dataclass(frozen=True)
-class Test:
+class Spent:
     """A test that was made."""
 
     at_days: float
@@ -89,7 +89,7 @@ class Test:
     promoted: bool
 
 
-def wealth_after(tests: Iterable[Test], settings: EvidenceSettings) -> Wealth:
+def wealth_after(tests: Iterable[Spent], settings: EvidenceSettings) -> Wealth:
     """The wealth behind all of `tests`, in the order in which they were made."""
     wealth = Wealth(settings.initial_wealth)
     for test in tests:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from engine.champion.change import utc_text
-from engine.champion.fdr import EvidenceSettings, Test, load_evidence, wealth_after
+from engine.champion.fdr import EvidenceSettings, Spent, load_evidence, wealth_after
 from engine.champion.log import append, one_line, read_log
 from engine.champion.store import ChampionStore
 from engine.errors import InputError, StorageError
@@ -88,8 +88,8 @@ class Ledger:
     confirmations: tuple[Confirmation, ...]
     note: str
 
-    def tests(self) -> list[Test]:
-        return [Test(done.at_days, done.level, done.promoted) for done in self.confirmations]
+    def tests(self) -> list[Spent]:
+        return [Spent(done.at_days, done.level, done.promoted) for done in self.confirmations]
 
     def summary(self, settings: EvidenceSettings, at_utc: datetime | None = None) -> dict[str, Any]:
         """Counts, the wealth at `at_utc` (now by default), and the level of a confirmation made then."""

@@ -80,7 +80,8 @@ def write_run(paths: Paths) -> Callable[..., str]:
         for window in range(count):
             begin = window * window_s
             mid = f"{100 + market + window % 7}.00"
-            for at_s in range(begin + 1, begin + window_s, 30):
+            length = last_s if last_s is not None and window == count - 1 else window_s
+            for at_s in range(begin + 1, begin + int(length), 30):
                 records.append((at_s, 0, {"type": "mark", "lane": 0, "mid": mid, "bid": mid, "ask": mid}))
             for lane, values in pnl.items():
                 value = values[window]
@@ -93,7 +94,6 @@ def write_run(paths: Paths) -> Callable[..., str]:
                             "price": f"{price:.6f}", "qty": "10", "liquidity": "maker", "fee": "0",
                             "fee_currency": "USDT", "quote_mid": mid, "fill_mid": mid}  # fmt: skip
                     records.append((begin + shift + lane * 0.1, 1, fill))
-            length = last_s if last_s is not None and window == count - 1 else window_s
             end = {"type": "window_end", "lane": 0, "window": window, "iteration": 0, "iteration_end": False,
                    "start_ns": start_ns + begin * NS, "valid_book_ms": 1000.0 * length}  # fmt: skip
             records.append((begin + length, 2, end))

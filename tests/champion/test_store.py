@@ -300,7 +300,7 @@ def test_killed_at_any_moment_nothing_promised_is_lost(tmp_path: Path) -> None:
     store = ChampionStore(Paths(tmp_path, tmp_path, tmp_path), "BTCUSDT")
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     promised, changes = 70, 0
-    for round_ in range(8):
+    for round_ in range(5):
         with subprocess.Popen(
             [sys.executable, "-c", PROMOTER, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
         ) as process:
@@ -308,7 +308,7 @@ def test_killed_at_any_moment_nothing_promised_is_lost(tmp_path: Path) -> None:
             for count, line in enumerate(process.stdout):
                 word, value = line.split()
                 begun, promised = (int(value), promised) if word == "begin" else (begun, int(value))
-                if count == 5 + 3 * round_:
+                if count == 5 + 4 * round_:
                     process.kill()
                     break
             for line in process.stdout:  # what it still said before it died
