@@ -199,7 +199,7 @@ def cpu_row(name: str, ours: list[dict[str, Any]], peers: list[dict[str, Any]], 
     }
 
 
-def rows(mb: int, reps: int) -> list[dict[str, Any]]:
+def rows(mb: int = 200, reps: int = 3) -> list[dict[str, Any]]:
     """The benchmark's rows."""
     sys.path.insert(0, str(ROOT))
     from engine.warehouse.columns import Scanner

@@ -79,7 +79,7 @@ def main() -> None:
     print(json.dumps({
         "cpu_s": seconds, "peak_mb": peak_mb(),
         "fills": [lane["fills"] for lane in sums], "events": meta.count, "first_event_s": round(first_event_s, 3),
-        "lane_steps": int(sum(one.state.lanes["steps"].sum() for one in done)),
+        "start_ns": start, "end_ns": end, "lane_steps": int(sum(one.state.lanes["steps"].sum() for one in done)),
         "requests": sum(lane["ordered"] for lane in sums),
     }))  # fmt: skip
 
