@@ -1,0 +1,167 @@
+"""A champion is taken back: parameters byte for byte, report, event, and the same after a kill at any step."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from engine.champion import rollback
+from engine.champion.change import canonical
+from engine.champion.drill import drill_rollback
+from engine.champion.guard import guard
+from engine.champion.rollback import roll_back
+from engine.champion.watch import watch_champion
+from engine.errors import InputError, StorageError
+from engine.events import emit, read_events
+from engine.files import write_json
+from engine.params import Params
+from engine.paths import CHECKOUT
+from engine.report.rollback_artefacts import render_rollback
+from engine.tuning.judge import load_judge
+from engine.tuning.pairing import window_series
+from engine.warehouse.db import Warehouse
+from engine.warehouse.ingest import ingest
+
+DAY = 86_400
+
+
+@pytest.fixture
+def promoted(store, sets, at):
+    """A, then B; the overrides file as a soak writes it for B."""
+    first = store.promote(sets[0], who="tune", why="shown", at_utc=at(0))
+    second = store.promote(sets[1], who="tune", why="shown again", at_utc=at(1))
+    write_json(store.paths.overrides("BTCUSDT"), dict(sets[1]))
+    return first, second
+
+
+def seen_loss(paths):
+    return watch_champion(window_series([0, 1], [-200.0, -90.0], [1e4, 1e4]), None, load_judge(paths.config))
+
+
+def test_everything_is_restored_reported_and_told(paths, store, promoted, sets, at) -> None:
+    first, second = promoted
+    done = roll_back(paths, "BTCUSDT", why="loss of 290", watch=seen_loss(paths), at_utc=at(2))
+    assert done.champion.id == first.id == store.current().id
+    assert paths.overrides("BTCUSDT").read_bytes() == canonical(sets[0]) == first.bytes
+    assert done.report == done.folder / "ROLLBACK.md"
+    assert done.folder.parent.parent == paths.reports
+    assert done.folder.parent.name == at(2).date().isoformat()
+    document = json.loads((done.folder / "ROLLBACK.json").read_text())
+    assert document["changes"] == [{"parameter": "min_interval_ms", "unit": "ms", "from": 120, "to": 80}]
+    assert document["evidence"]["watch"]["verdict"] == "rollback"
+    text = done.report.read_text()
+    for words in (
+        f"# Rolled back BTCUSDT: {second.id} to {first.id}",
+        "loss of 290",
+        "| min_interval_ms |",
+        "| breaker ",
+        f"nightsoak champion rollback --symbol BTCUSDT --to {second.id}",
+    ):
+        assert words in text
+    assert text == render_rollback(document)
+    assert max(map(len, text.splitlines())) <= 80
+    (event,) = read_events(paths)
+    assert event == done.event
+    assert event.payload["report"] == done.report.relative_to(paths.reports).as_posix()
+    assert store.history()[-1].evidence["watch"]["pnl_quote"] == -290.0
+
+
+def test_a_rollback_by_hand_says_that_no_detector_took_part(paths, promoted) -> None:
+    text = roll_back(paths, "BTCUSDT", why="asked for", who="op").report.read_text()
+    assert "No detector took part" in text
+    assert "by op" in text
+
+
+@pytest.mark.parametrize("step", ["write_atomic", "write_rollback", "emit"])
+def test_stopped_at_any_step_it_is_finished_by_calling_again(paths, store, promoted, sets, monkeypatch, step) -> None:
+    first, second = promoted
+    real = getattr(rollback, step)
+
+    def full(*args, **kwargs):
+        raise StorageError("the disk is full", where="here", remedy="make room")
+
+    monkeypatch.setattr(rollback, step, full)
+    with pytest.raises(StorageError):
+        roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
+    monkeypatch.setattr(rollback, step, real)
+    done = roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
+    again = roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
+    assert again == done
+    assert [change.kind for change in store.history()] == ["promote", "promote", "rollback"]
+    assert paths.overrides("BTCUSDT").read_bytes() == first.bytes
+    assert len(read_events(paths)) == 1
+    assert len(list(done.folder.parent.iterdir())) == 1
+
+
+def test_another_champion_than_the_failing_one_is_left_alone(paths, store, promoted) -> None:
+    with pytest.raises(InputError, match="is not the champion"):
+        roll_back(paths, "BTCUSDT", why="worse", failing="c9-none")
+    with pytest.raises(InputError, match="nothing to go back to"):
+        roll_back(paths, "ETHUSDT", why="worse")
+    assert store.current() == promoted[1]
+    assert not paths.reports.exists()
+
+
+def test_events_are_written_once_and_read_past_damage(paths) -> None:
+    for _ in range(2):
+        emit(paths, "a", {"x": 1}, event_id="1", at_utc="2026-11-20T00:00:00+00:00")
+    with paths.events.open("ab") as file:
+        file.write(b"junk\n{torn")
+    emit(paths, "b", {}, event_id="2", at_utc="2026-11-20T00:00:01+00:00")
+    assert [(event.id, event.name) for event in read_events(paths)] == [("1", "a"), ("2", "b")]
+    with pytest.raises(InputError, match="as JSON"):
+        emit(paths, "c", {"x": float("inf")}, event_id="3", at_utc="")
+
+
+def test_the_guard_finds_a_drop_since_the_promotion_over_nights(paths, store, sets, write_run, at) -> None:
+    a, b, _ = sets
+    rng = np.random.default_rng(1)
+    base = [rng.normal(1.0, 0.3, 30) for _ in range(3)]
+
+    def night(stamp, champion, other, drop, number):
+        own, beside = base[number] - drop + rng.normal(0, 0.4, 30), base[number]
+        write_run(stamp, {0: ("champion", champion), 1: ("challenger", other)}, {0: own.tolist(), 1: beside.tolist()},
+                  market=number)  # fmt: skip
+
+    def watched():
+        with Warehouse(paths.warehouse) as wh:
+            ingest(wh, [paths.journals])
+            return guard(wh, store)
+
+    night("20261101T220000", a, b, 0.0, 0)  # before the promotion: the confirmation
+    day = 1_793_318_400  # 2026-10-30
+    store.promote(a, who="t", why="", at_utc=datetime.fromtimestamp(day, UTC))
+    store.promote(b, who="t", why="", at_utc=datetime.fromtimestamp(day + 3 * DAY + DAY, UTC))  # 2026-11-03
+    assert watched().watch.verdict == "nodata"
+    night("20261103T220000", b, a, 0.1, 1)
+    first = watched()
+    assert (first.watch.watched, first.watch.windows, first.watch.verdict) == ("difference", 30, "ok")
+    assert first.watch.findings["cusum"]["baseline_from"] == "30 windows before the promotion"
+    night("20261104T220000", b, a, 1.0, 2)
+    found = watched()
+    assert (found.watch.verdict, found.watch.windows) == ("rollback", 60)
+    assert found.where.endswith("of run 20261104T220000-BTCUSDT-0002")
+    roll_back(paths, "BTCUSDT", why="worse", watch=found.watch, failing=found.champion.id)
+    assert store.current().params == a
+
+
+def test_a_first_champion_that_fails_is_calmed_not_rolled_back(paths, store, write_run, sets) -> None:
+    write_run("20261101T220000", {0: ("champion", Params())}, {0: [-200.0, -90.0]})
+    with Warehouse(paths.warehouse) as wh:
+        ingest(wh, [paths.journals])
+        found = guard(wh, store)
+    assert found.watch.verdict == "fallback"
+    assert "no former champion to go back to" in found.watch.reasons[-1]
+
+
+@pytest.mark.slow
+def test_the_drill_restores_everything_in_a_home_of_its_own(tmp_path) -> None:
+    drill = drill_rollback(tmp_path / "home", CHECKOUT / "config")
+    assert drill.restored, drill.checks
+    assert len(drill.checks) == 6
+    assert drill.windows_to_detection < 36
+    assert 0 <= drill.files_restored_s <= drill.bot_restored_s
+    assert "CUSUM went above" in drill.report.read_text()
