@@ -191,11 +191,14 @@ def _add_writes(app: FastAPI, board: Board, plan: RunPlan, settings: ControlSett
             try:
                 changes = group.parse(body.decode("utf-8")) if body.strip() else {}
                 changes = changes or dict(group.read(plan))
-                group.merged(board.snapshot.reports["shadow"]["in_force"][group.name], changes)
             except NightsoakError as error:
                 return _problem(422, error.what, error.where, error.remedy)
             except (UnicodeDecodeError, RecursionError):
                 return _problem(422, "is not JSON", "body", "send one JSON object")
+            try:
+                group.merged(board.snapshot.reports["shadow"]["in_force"][group.name], changes)
+            except NightsoakError as error:
+                return _problem(409, error.what, error.where, error.remedy)
             return await answer(f"reload_{group.name}", changes)
 
         return act

@@ -23,7 +23,7 @@ def controlled(bot: Bot, plan: RunPlan, say: Callable[[Message], None]) -> Itera
         StorageError: the run's folder cannot be written, or the port is taken.
     """
     settings = load_settings(plan.paths.config)
-    served = is_served(settings, str(bot.run_start["mode"]))
+    served = not plan.again and is_served(settings, str(bot.run_start["mode"]))
     script = read_script(plan.folder)
     if not (served or script or (bot.tail and bot.tail.controls)):
         yield

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -131,12 +131,13 @@ class Board:
             return self._outcomes.get(action_id)
 
     def close(self) -> None:
-        """No more actions; those still waiting expire."""
+        """No more actions; those without an outcome expire, also one that the bot died of."""
         with self._lock:
             self._over = True
-            left, self._waiting = self._waiting, []
-        for action in left:
-            self.resolve(Outcome(action.id, action.name, "expired", detail="the run was over before its turn came"))
+            self._waiting.clear()
+            left = [self._outcomes[id] for id in self._futures if id in self._outcomes]
+        for pending in left:
+            self.resolve(replace(pending, status="expired", detail="the run was over before it took effect"))
 
     def _keep(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome

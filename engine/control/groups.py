@@ -92,7 +92,8 @@ class Group:
             )
         except ValueError as error:
             first = error.errors(include_url=False)[0] if hasattr(error, "errors") else {"msg": str(error)}
-            raise ConfigError(str(first["msg"]).removeprefix("Value error, "), where=self.name) from error
+            what = str(first["msg"]).removeprefix("Value error, ")
+            raise ConfigError(what, where=self.name, remedy="see in_force of /report/shadow/live") from error
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of a body."""

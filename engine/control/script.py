@@ -1,6 +1,6 @@
 """Actions of a run, from its journal, for a bot that does the run again.
 
-`<run folder>/control_script.jsonl` holds journal records (`control`, and `params` that an action caused); a bot that
+`<run folder>/` SCRIPT holds journal records (`control`, and `params` that an action caused); a bot that
 finds it carries each out at its market time, as if it had been asked for then.
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from engine.bot.replay import SCRIPT
 from engine.control.board import Action
 from engine.errors import ConfigError
 from engine.files import write_atomic
 
 SOURCE = "control plane"
 """What the source of a record begins with that an action caused."""
-FILE = "control_script.jsonl"
 
 
 def write_script(journals: Iterable[Path], run_folder: Path) -> int:
@@ -30,7 +30,7 @@ def write_script(journals: Iterable[Path], run_folder: Path) -> int:
                     record = json.loads(line)
                     if str(record.get("source", "")).startswith(SOURCE):
                         lines.append(line)
-    write_atomic(run_folder / FILE, b"".join(lines))
+    write_atomic(run_folder / SCRIPT, b"".join(lines))
     return len(lines)
 
 
@@ -40,7 +40,7 @@ def read_script(run_folder: Path) -> list[tuple[int, Action]]:
     Raises:
         ConfigError: a line is no such record.
     """
-    path = run_folder / FILE
+    path = run_folder / SCRIPT
     if not path.exists():
         return []
     try:

@@ -43,9 +43,7 @@ class Toxicity(ConfigModel):
     @field_validator("horizons_s")
     @classmethod
     def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if list(value) != sorted(set(value)):
-            raise ValueError("horizons_s must rise")
-        return value
+        return tuple(sorted(set(value)))
 
 
 class PerfProfile(ConfigModel):

@@ -83,5 +83,8 @@ def test_values_must_fit_those_in_force() -> None:
     assert GROUPS["risk"].merged(RISK, {"order_notional_quote": 5000.0})["order_notional_quote"] == 5000.0
     with pytest.raises(ConfigError, match="order_notional_quote is above position_cap_notional_quote"):
         GROUPS["risk"].merged(RISK, {"position_cap_notional_quote": 400.0})
-    with pytest.raises(ConfigError, match="must rise"):
-        GROUPS["toxicity"].merged({"horizons_s": [1], "outlier_mads": 5.0}, {"horizons_s": [5, 1]})
+
+
+def test_horizons_are_put_in_order() -> None:
+    toxicity = GROUPS["toxicity"].merged({"horizons_s": [1], "outlier_mads": 5.0}, {"horizons_s": [5, 1, 5]})
+    assert toxicity["horizons_s"] == [1, 5]
