@@ -10,7 +10,6 @@ import pytest
 
 from engine.champion import rollback
 from engine.champion.change import canonical
-from engine.champion.drill import drill_rollback
 from engine.champion.guard import guard
 from engine.champion.rollback import roll_back
 from engine.champion.watch import watch_champion
@@ -18,7 +17,6 @@ from engine.errors import InputError, StorageError
 from engine.events import emit, read_events
 from engine.files import write_json
 from engine.params import Params
-from engine.paths import CHECKOUT
 from engine.report.rollback_artefacts import render_rollback
 from engine.tuning.judge import load_judge
 from engine.tuning.pairing import window_series
@@ -155,13 +153,3 @@ def test_a_first_champion_that_fails_is_calmed_not_rolled_back(paths, store, wri
         found = guard(wh, store)
     assert found.watch.verdict == "fallback"
     assert "no former champion to go back to" in found.watch.reasons[-1]
-
-
-@pytest.mark.slow
-def test_the_drill_restores_everything_in_a_home_of_its_own(tmp_path) -> None:
-    drill = drill_rollback(tmp_path / "home", CHECKOUT / "config")
-    assert drill.restored, drill.checks
-    assert len(drill.checks) == 6
-    assert drill.windows_to_detection < 36
-    assert 0 <= drill.files_restored_s <= drill.bot_restored_s
-    assert "CUSUM went above" in drill.report.read_text()
