@@ -19,11 +19,11 @@ from engine.maker.session import MakerSession
 from engine.maker.state import EVENT_AMEND, EVENT_NEW, REC_FILL, REC_ORDER, Array, Config
 from engine.market.tape import Tape
 from engine.profile import Profile
+from engine.run_changes import PARAMS, RunChange, perform
 from engine.soak import Schedule
 
 _THREADS = 2
 _NS_PER_S = 1_000_000_000
-_FILL_FIELDS = ("ts_ns", "side", "price_ticks", "qty_lots")
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a replay came to, window by window, and the mean distance of its quotes from the mid in ticks (or None).
-
-    `fills`: int64[n, 4], ts_ns, side (+1 buy, -1 sell), price in ticks, quantity in lots, in order of time.
-    """
+    """What a replay came to, window by window, and the mean distance of its quotes from the mid in ticks (or None)."""
 
     windows: tuple[Components, ...]
     quoted_ticks: float | None
-    fills: Array
 
     @property
     def total(self) -> Components:
@@ -63,7 +59,8 @@ class Outcome:
 class LaneReplay:
     """What lane 0 was given.
 
-    `parameters`: (time of effect in ns, set) in order of time; the first is in force from the start.
+    `parameters`: (time of effect in ns, set) in order of time; the first is in force from the start. `actions`: what
+    else was done to the bot, in order of time.
     """
 
     tape: Tape
@@ -71,6 +68,7 @@ class LaneReplay:
     schedule: Schedule
     parameters: Sequence[tuple[int, Mapping[str, float]]]
     position_start_lots: int = 0
+    actions: Sequence[RunChange] = ()
 
     def unchanged(self) -> Change:
         """The run as it was."""
@@ -93,13 +91,15 @@ class LaneReplay:
         order = None if change.config.arrival else self.tape.exch_order
         first, mid2 = self._to_first_book(session, order)
         value, position = Valuer(meta.instrument()), self.position_start_lots
-        changes, windows, quotes, filled = list(self.parameters[1:]), [], [], []
+        sets = [RunChange(ts_ns, PARAMS, values) for ts_ns, values in self.parameters[1:]]
+        changes = sorted([*sets, *self.actions], key=lambda one: one.ts_ns)
+        windows, quotes = [], []
         for window in range(schedule.windows):
             end_ns, parts = schedule.window_end_ns(window), [first] if window == 0 else []
-            while changes and changes[0][0] <= end_ns:
-                effective_ns, params = changes.pop(0)
-                parts.append(session.advance(self.tape.columns, effective_ns, order))
-                session.set_params(0, params)
+            while changes and changes[0].ts_ns <= end_ns:
+                now = changes.pop(0)
+                parts.append(session.advance(self.tape.columns, now.ts_ns, order))
+                perform(session, now, self.profile, self.tape)
             rows = np.concatenate([*parts, session.advance(self.tape.columns, end_ns, order)])
             mid2_end = session.touch()[0] or mid2
             windows.append(lane_components(rows, 0, value, change.fee_rate, mid2, mid2_end, position))
@@ -107,10 +107,8 @@ class LaneReplay:
             fills = rows[rows["kind"] == REC_FILL]
             position += int((fills["side"] * fills["qty_lots"]).sum())
             quotes.append(_quoted_ticks(rows))
-            filled.append(np.stack([fills[name] for name in _FILL_FIELDS], axis=1))
         distances = np.concatenate(quotes)
-        mean_ticks = float(distances.mean()) if len(distances) else None
-        return Outcome(tuple(windows), mean_ticks, np.concatenate(filled))
+        return Outcome(tuple(windows), float(distances.mean()) if len(distances) else None)
 
     def _to_first_book(self, session: MakerSession, order: Array | None) -> tuple[Array, int]:
         """Second by second to the first two-sided book, which marks the starting position; records, mid2."""

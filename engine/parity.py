@@ -1,9 +1,9 @@
 """Parity: is what the running bot did what a replay of its tape does?
 
-A run journals its fills as they happen. The same tape, with every lane's parameters at their market times, is replayed
-and its fills are compared with the journal's one by one: time of learning, side, price and quantity. Of a replay run
-this proves that nothing but tape, parameters and code decided; of a shadow run, that the recorded tape holds all that
-the bot acted on, in the order in which it acted.
+A run journals its fills as they happen. The same tape, with every lane's parameters and every action at their market
+times, is replayed and its fills are compared with the journal's one by one: time of learning, side, price, quantity.
+Of a replay run this proves that nothing but tape, parameters and code decided; of a shadow run, that the recorded tape
+holds all that the bot acted on, in the order in which it acted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from engine.lane_replay import LaneReplay
-from engine.maker.state import Array
+from engine.maker.session import MakerSession
+from engine.maker.state import REC_FILL, Array
+from engine.market.tape import Tape
+from engine.profile import Profile
+from engine.run_changes import RunChange, perform
 from engine.warehouse.build import build
 from engine.warehouse.db import Warehouse
 
+FILL_FIELDS = ("ts_ns", "side", "price_ticks", "qty_lots")
+
 
 def journalled_fills(wh: Warehouse, run_id: str) -> dict[int, Array]:
-    """{lane: int64[n, 4]}: ts_ns, side (+1 buy, -1 sell), price in ticks, quantity in lots, in the journal's order."""
+    """{lane: int64[n, 4]}: FILL_FIELDS (side +1 buy, -1 sell), in the journal's order."""
     run = build(wh, run_id).run
     tick, lot = run.instrument.tick, run.instrument.lot
     fills: dict[int, list[tuple[int, int, int, int]]] = {lane: [] for lane, _ in run.lanes}
@@ -31,31 +36,56 @@ def journalled_fills(wh: Warehouse, run_id: str) -> dict[int, Array]:
     return {lane: np.array(rows, np.int64).reshape(-1, 4) for lane, rows in fills.items()}
 
 
+def replayed_fills(
+    tape: Tape,
+    profile: Profile,
+    lanes: Sequence[Mapping[str, float]],
+    changes: Sequence[RunChange],
+    start_ns: int,
+    end_ns: int,
+    position_start_lots: int = 0,
+) -> dict[int, Array]:
+    """{lane: int64[n, 4]} of a replay over [start_ns, end_ns); the changes are made at their times."""
+    meta = tape.meta
+    arrival = meta.order == "arrival"
+    config = profile.kernel_config(meta.instrument(), tape.reference_mid2())._replace(arrival=int(arrival))
+    window = (meta.price_low_ticks, meta.price_high_ticks + 1)
+    positions = [position_start_lots] * len(lanes)
+    session = MakerSession(config, lanes, window, start_ns, positions_lots=positions)
+    order = None if arrival else tape.exch_order
+    parts = []
+    for change in changes:
+        parts.append(session.advance(tape.columns, change.ts_ns, order))
+        perform(session, change, profile, tape)
+    parts.append(session.advance(tape.columns, end_ns, order))
+    rows = np.concatenate(parts)
+    fills = rows[rows["kind"] == REC_FILL]
+    return {
+        lane: np.stack([fills[fills["lane"] == lane][name] for name in FILL_FIELDS], axis=1)
+        for lane in range(len(lanes))
+    }
+
+
 def fills_digest(fills: Array) -> str:
     """sha256 of int64[n, 4] rows as `journalled_fills` gives them."""
     return hashlib.sha256(np.ascontiguousarray(fills, "<i8").tobytes()).hexdigest()
 
 
-def measure_parity(lanes: Sequence[LaneReplay], journal: Mapping[int, Array]) -> dict[str, Any]:
-    """Replays every lane and compares.
+def compare_fills(journal: Mapping[int, Array], replay: Mapping[int, Array]) -> dict[str, Any]:
+    """{"same": bool, "lanes": [{lane, journalled, replayed, digest, same, first_difference_ns}]}.
 
-    Args:
-        lanes: lane 0, 1, ... as they ran.
-
-    Returns:
-        {"same": bool, "lanes": [{lane, journalled, replayed, digest, same, first_difference_ns}]}; counts are of
-        fills, the digest is the journal's, and the first difference is null where there is none.
+    Counts are of fills, the digest is the journal's, and the first difference is null where there is none.
     """
+    nothing = np.zeros((0, len(FILL_FIELDS)), np.int64)
     rows = []
-    for number, lane in enumerate(lanes):
-        (outcome,) = lane.run_all([lane.unchanged()])
-        was = journal.get(number, np.zeros((0, 4), np.int64))
-        at = _first_difference(was, outcome.fills)
+    for lane in sorted(journal.keys() | replay.keys()):
+        was, now = journal.get(lane, nothing), replay.get(lane, nothing)
+        at = _first_difference(was, now)
         rows.append(
             {
-                "lane": number,
+                "lane": lane,
                 "journalled": len(was),
-                "replayed": len(outcome.fills),
+                "replayed": len(now),
                 "digest": fills_digest(was),
                 "same": at is None,
                 "first_difference_ns": at,

@@ -19,7 +19,8 @@ from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
 from engine.profile import default_profile_name, load_profile
 from engine.soak import SoakSettings
-from engine.soak_plan import MARKET, check_writable, default_tape, soak_lock
+from engine.soak_market import MARKET, default_tape
+from engine.soak_plan import check_writable, soak_lock
 from engine.tuning.bands import load_gates
 from engine.tuning.rules import load_packages, load_rules
 from engine.warehouse.targets import load_targets

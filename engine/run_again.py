@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.bot.replay import SCRIPT
 from engine.differences import ABSENT
 from engine.errors import InputError, TapeError
-from engine.files import sha256_file, write_json
+from engine.files import sha256_file, write_atomic, write_json
 from engine.market.simulator import SimulatorSettings, generate_tape
 from engine.market.tape_meta import META_FILE, read_meta
 from engine.paths import CHECKOUT, Paths
 from engine.report.manifest import MANIFEST
 from engine.report.record import OPERATOR
-from engine.soak import Companion, RunPlan, SoakSettings
+from engine.soak import Companion, RunPlan, Schedule, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_recipe import run_soak
 from engine.soak_state import RunState
@@ -117,6 +118,7 @@ def make_again(manifest: Mapping[str, Any], tape: Path, paths: Paths, home: Path
     """The folder of the run made again."""
     plan = _plan(manifest, tape, Paths(config=paths.config, datasets=home / "datasets", reports=home / "reports"))
     listen({"event": "planned", "run_id": plan.run_id, "notes": (), "windows": plan.schedule.windows})
+    _write_script(plan, manifest)
     run_soak(plan, listen, at_edge=lambda edge: _write_what_others_wrote(plan, manifest, edge.ts_ns))
     RunState.read(plan).updated(plan, refused=tuple(manifest["overrides_refused"]))
     return report(plan).folder
@@ -131,18 +133,41 @@ def _plan(manifest: Mapping[str, Any], tape: Path, paths: Paths) -> RunPlan:
         raise InputError("plan.settings are not those of a soak", where=MANIFEST, remedy="restore it") from error
     starting = paths.datasets / "starting.json"
     write_json(starting, manifest["parameters"][0]["params"])
-    found = asked.model_copy(update={"tape": str(tape), "overrides": str(starting), "profile": recorded["profile"]})
+    replayed = {"feed": "replay", "endpoint": "", "tape": str(tape)}
+    found = asked.model_copy(update={**replayed, "overrides": str(starting), "profile": recorded["profile"]})
+    windows, iterations = recorded["windows"], recorded["iterations"]
+    schedule = Schedule(
+        recorded["start_ns"], recorded["end_ns"], recorded["window_seconds"], windows, windows // iterations
+    )
     companions = [Companion.from_json(one) for one in recorded["companions"]]
-    plan = make_plan(found, paths, run_id=manifest["run_id"], companions=companions)
+    plan = make_plan(found, paths, run_id=manifest["run_id"], companions=companions, schedule=schedule)
     plan = replace(
         plan,
         settings=asked,
         params_source=recorded["params_source"],
         tape_facts=plan.tape_facts | {name: recorded["tape"][name] for name in ("name", "default")},
+        latency_modelled=recorded["latency_modelled"],
+        notes=tuple(manifest["notes"]),
+        again=True,
     )
     write_json(plan.file, plan.to_json())
     RunState.begin(plan)
     return plan
+
+
+def _write_script(plan: RunPlan, manifest: Mapping[str, Any]) -> None:
+    """What was done to the bot, at its times, where that is more than an overrides file at an iteration's end."""
+    edges = {plan.schedule.window_end_ns(window) for window in range(plan.schedule.windows)}
+    sets = manifest["parameters"][1:]
+    if not (plan.settings.live or manifest["actions"] or any(row["effective_ts_ns"] not in edges for row in sets)):
+        return
+    rows = [{"type": "params", "effective_ts_ns": row["effective_ts_ns"], "params": row["params"]} for row in sets]
+    rows += [
+        {"type": "control", "effective_ts_ns": row["effective_ts_ns"], "event": row["name"], "params": row["values"]}
+        for row in manifest["actions"]
+    ]
+    rows.sort(key=lambda row: row["effective_ts_ns"])
+    write_atomic(plan.folder / SCRIPT, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def _write_what_others_wrote(plan: RunPlan, manifest: Mapping[str, Any], ts_ns: int) -> None:

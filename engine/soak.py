@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.config import ConfigModel
 from engine.errors import InputError
@@ -28,16 +28,20 @@ WINDOW_SECONDS = 300
 class SoakSettings(ConfigModel):
     """What a soak is asked to do; the parameters of the flow and of its deployments.
 
+    feed            replay: a tape; bybit, binance: the venue's live feed, which is recorded (paper fills, real time)
+    endpoint        ws://host:port instead of the venue's own addresses
     tape            folder of the tape to replay; empty: the generated market of config/simulator/s1.json
-    symbols         the symbol expected on the tape; empty: whatever it holds
+    symbols         the symbol expected on the tape, or subscribed to; empty: whatever the tape holds
     profile         config/profiles/market_maker_<profile>.json; empty: MM_PROFILE, else S1
     overrides       a parameter set to start from; empty: the symbol's champion, else the table's initial values
-    hours           at most so much market time
+    hours           at most so much market time; on a live feed real time
     seed            seed of the generated market (a tape has none); null: the market's own
     window_seconds  length of a scoring window
     matrix          config/driver_matrix_<matrix>.json; empty: the shipped driver_matrix.json
     """
 
+    feed: Literal["replay", "bybit", "binance"] = "replay"
+    endpoint: str = ""
     tape: str = ""
     symbols: tuple[str, ...] = ()
     profile: str = ""
@@ -49,10 +53,25 @@ class SoakSettings(ConfigModel):
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = WINDOW_SECONDS
     matrix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]*$")] = ""
 
+    @model_validator(mode="after")
+    def _one_market(self) -> SoakSettings:
+        if self.live and self.tape:
+            raise ValueError("a tape is replayed, a live feed is recorded: give --tape or --feed")
+        if self.endpoint and not self.live:
+            raise ValueError("an endpoint is for a live feed: add --feed bybit or --feed binance")
+        return self
+
+    @property
+    def live(self) -> bool:
+        """Whether the market is a live feed."""
+        return self.feed != "replay"
+
     def command(self, profile: str) -> list[str]:
         """The words after `nightsoak` that ask for the same run."""
         words = ["soak", "--hours", f"{self.hours:g}", "--iterations", str(self.iterations)]
         words += ["--auto-tune"] if self.auto_tune else []
+        words += ["--feed", self.feed] if self.live else []
+        words += ["--endpoint", self.endpoint] if self.endpoint else []
         words += ["--tape", self.tape] if self.tape else []
         words += ["--symbols", *self.symbols] if self.symbols else []
         words += ["--profile", profile]
@@ -153,7 +172,8 @@ class RunPlan:
     """All that a run needs to know; written to <run folder>/plan.json, read by the bot.
 
     `inputs` is {name: sha256} of what decides the result. `notes` are sentences for the reader: where the run
-    differs from what was asked. `params_source` says where `params` come from.
+    differs from what was asked. `params_source` says where `params` come from. `again`: the run is done a second time,
+    from its tape.
     """
 
     run_id: str
@@ -172,6 +192,12 @@ class RunPlan:
     notes: tuple[str, ...]
     paths: Paths
     companions: tuple[Companion, ...] = ()
+    again: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the market is a live feed, and not the tape that was recorded of it."""
+        return self.settings.live and not self.again
 
     @property
     def lanes(self) -> list[dict[str, Any]]:
@@ -224,6 +250,7 @@ class RunPlan:
             "notes": list(self.notes),
             "paths": {name: str(path) for name, path in vars(self.paths).items()},
             "companions": [one.to_json() for one in self.companions],
+            "again": self.again,
         }
 
     @classmethod

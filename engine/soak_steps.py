@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,16 @@ from engine.lane_replay import LaneReplay
 from engine.maker.state import Array
 from engine.market.tape import Tape
 from engine.params import Params
-from engine.parity import journalled_fills, measure_parity
+from engine.parity import compare_fills, journalled_fills, replayed_fills
 from engine.paths import Paths
 from engine.profile import load_profile
 from engine.quality import frames, inspector, quality_check
 from engine.queue_bounds import queue_bounds
 from engine.report.artefacts import publish
 from engine.report.record import OPERATOR, RunRecord
+from engine.run_changes import PARAMS, RunChange, changes_in_time, parameters_of
 from engine.soak import RunPlan
+from engine.soak_market import recorded
 from engine.soak_state import RunState, utc_now
 from engine.tuning.autotune import Decision, TuneState, decide
 from engine.tuning.bands import load_gates
@@ -46,7 +48,6 @@ from engine.tuning.rules import load_packages, load_rules
 from engine.warehouse.db import Warehouse
 from engine.warehouse.edge import edge_report
 from engine.warehouse.ingest import ingest
-from engine.warehouse.runs import params_in_time
 from engine.warehouse.series import chart_series
 
 Listener = Callable[[Message], None]
@@ -135,6 +136,7 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
     Raises:
         StorageError: the reports folder cannot be written; nothing is half-written.
     """
+    plan = recorded(plan)
     inspecting = nullcontext() if interrupted else inspector()
     with inspecting as quality_inspector, ThreadPoolExecutor(1) as beside:
         with open_warehouse(plan.paths) as warehouse:
@@ -142,16 +144,14 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
             plan = count_windows(plan, warehouse)
             edge = edge_report(warehouse, plan.run_id)
             series = chart_series(warehouse, plan.run_id)
-            in_force = [(ts_ns, _numbers(params)) for ts_ns, params in params_in_time(warehouse, plan.run_id)]
-            fills = journalled_fills(warehouse, plan.run_id)
+            fills, changes = journalled_fills(warehouse, plan.run_id), changes_in_time(warehouse, plan.run_id)
             rows = frames(warehouse, plan.run_id) if quality_inspector else {}
         inspected = beside.submit(quality_inspector.inspect, rows) if quality_inspector else None
-        replays = None if interrupted else _replays(plan, in_force, edge["totals"], fills)
+        replays = None if interrupted else _replays(plan, changes, edge["totals"], fills)
         quality = inspected.result() if inspected else None
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
-    parameters = parameters_in_time(plan, state.decisions, in_force)
-    record = make_record(plan, state, edge, series, replays, quality, parameters, interrupted=interrupted)
+    record = make_record(plan, state, edge, series, changes, replays, quality, interrupted=interrupted)
     folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
@@ -167,19 +167,17 @@ class Replays:
 
 
 def _replays(
-    plan: RunPlan,
-    changes: Sequence[tuple[int, Mapping[str, float]]],
-    totals: Mapping[str, Any],
-    fills: Mapping[int, Array],
+    plan: RunPlan, changes: Sequence[RunChange], totals: Mapping[str, Any], fills: Mapping[int, Array]
 ) -> Replays:
-    tape = Tape.open(plan.tape)
-    profile = load_profile(plan.paths.config, plan.profile)
-    in_force = [(plan.schedule.start_ns, dict(plan.params)), *changes]
-    lane = LaneReplay(tape, profile, plan.schedule, in_force, plan.position_start_lots)
-    others = [replace(lane, parameters=[(plan.schedule.start_ns, dict(other["params"]))]) for other in plan.lanes[1:]]
+    tape, profile = Tape.open(plan.tape), load_profile(plan.paths.config, plan.profile)
+    start_ns, end_ns, held = plan.schedule.start_ns, plan.schedule.end_ns, plan.position_start_lots
+    lanes = [lane["params"] for lane in plan.lanes]
+    sets = [(start_ns, dict(plan.params)), *parameters_of(changes)]
+    actions = [change for change in changes if change.name != PARAMS]
+    lane = LaneReplay(tape, profile, plan.schedule, sets, held, actions)
     return Replays(
-        measure_parity([lane, *others], fills),
-        queue_bounds(tape, profile, plan.schedule, in_force, plan.position_start_lots),
+        compare_fills(fills, replayed_fills(tape, profile, lanes, changes, start_ns, end_ns, held)),
+        queue_bounds(lane),
         measure_interventions(lane, totals),
     )
 
@@ -201,9 +199,9 @@ def make_record(
     state: RunState,
     edge: Mapping[str, Any],
     series: Mapping[str, Any],
+    changes: Sequence[RunChange],
     replays: Replays | None,
     quality: Mapping[str, Any] | None,
-    parameters: Sequence[Mapping[str, Any]],
     *,
     interrupted: bool,
 ) -> RunRecord:
@@ -227,7 +225,8 @@ def make_record(
         gate={**with_checks(gate.to_json(), checks, gates.actions), **partial},
         params_start=dict(plan.params),
         params_final=dict(params),
-        parameters=parameters,
+        parameters=parameters_in_time(plan, state.decisions, parameters_of(changes)),
+        actions=[change.to_json() for change in changes if change.name != PARAMS],
         decisions=state.decisions,
         series=series,
         data_quality={
@@ -253,30 +252,32 @@ def parameters_in_time(
 ) -> list[dict[str, Any]]:
     """RunRecord.parameters from the sets that took effect, (time in ns, set), and the decisions that were made.
 
-    What took effect at an iteration's end and is not what was decided there came from somebody else.
+    A replay takes a decision up at its iteration's end, a live bot when it sees it. What was not decided, or took
+    effect before the decision, came from somebody else.
     """
-    decided = {}
+    waiting = []
     for decision in decisions:
         last_window = (decision["iteration"] + 1) * plan.schedule.windows_per_iteration - 1
-        decided[plan.schedule.window_end_ns(last_window)] = decision
+        waiting.append((plan.schedule.window_end_ns(last_window), decision))
     rows = [{"effective_ts_ns": plan.schedule.start_ns, "source": "start", "params": dict(plan.params)}]
     for ts_ns, params in changes:
-        at_edge = decided.get(ts_ns)
-        ours = at_edge is not None and at_edge["params_after"] == params
-        source = f"decision after iteration {at_edge['iteration']}" if at_edge and ours else OPERATOR
+        due = [
+            (edge_ns, decision)
+            for edge_ns, decision in waiting
+            if decision["params_after"] == params and (edge_ns <= ts_ns if plan.settings.live else edge_ns == ts_ns)
+        ]
+        source = OPERATOR
+        if due:
+            waiting.remove(due[-1])
+            source = f"decision after iteration {due[-1][1]['iteration']}"
         rows.append({"effective_ts_ns": ts_ns, "source": source, "params": dict(params)})
     return rows
-
-
-def _numbers(params: Mapping[str, Any]) -> dict[str, float]:
-    """A journalled set, whose decimals may be text, as the numbers that were in force."""
-    return dict(Params().with_changes({name: float(value) for name, value in params.items()}))
 
 
 def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
     settings, schedule = plan.settings, plan.schedule
     return {
-        "mode": "replay",
+        "mode": "shadow" if settings.live else "replay",
         "settings": settings.model_dump(mode="json", exclude={"comment"}),
         "venue": plan.tape_facts["venue"],
         "symbol": plan.symbol,

@@ -30,7 +30,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     soak.add_argument("--iterations", type=count, default=6, help="equal parts of the run (default 6)")
     soak.add_argument("--auto-tune", action="store_true", help="let the rules change parameters between iterations")
     soak.add_argument("--tape", metavar="DIR", default="", help="replay this tape")
-    soak.add_argument("--feed", choices=("replay", "bybit", "binance"), default="replay", help="default: replay")
+    soak.add_argument(
+        "--feed",
+        choices=("replay", "bybit", "binance"),
+        default="replay",
+        help="default: replay; else the venue's live feed, on paper",
+    )
+    soak.add_argument("--endpoint", metavar="URL", default="", help="ws://host:port instead of the venue's own")
     soak.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="the symbol expected on the tape")
     soak.add_argument("--profile", default="", help="a profile of config/profiles/ (default: MM_PROFILE, else S1)")
     soak.add_argument("--matrix", metavar="NAME", default="", help="driver matrix; seed: the one first proposed")
@@ -49,12 +55,6 @@ def _soak(args: argparse.Namespace) -> int:
     from engine.soak_plan import check_inputs, soak_lock
     from nightsoak.report import print_verdict
 
-    if args.feed != "replay":
-        raise InputError(
-            "this version replays tapes and has no live feed",
-            where=f"--feed {args.feed}",
-            remedy="leave --feed out, or import a capture with nightsoak tape import",
-        )
     settings = _settings(args)
     for export in filter(None, (args.export_json, args.export_md)):
         if export.is_dir():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InputError
+from engine.lane_replay import LaneReplay
 from engine.ledger import Valuer, lane_components
 from engine.maker.session import MakerSession
 from engine.market.simulator import generate_tape, read_settings
@@ -102,9 +103,9 @@ def test_queue_bounds_take_parameters_at_their_time(markets: list[Tape], profile
     schedule = cut_span(tape.meta.first_exch_ts_ns, tape.meta.last_local_ts_ns, 2, 60)
     start, half = schedule.start_ns, schedule.window_end_ns(4)
     wide = Params().with_changes({"base_spread_bps_delta": 0.6})
-    calm = queue_bounds(tape, profile, schedule, [(start, wide)])
-    switched = queue_bounds(tape, profile, schedule, [(start, Params()), (half, wide)])
-    lively = queue_bounds(tape, profile, schedule, [(start, Params())])
+    calm = queue_bounds(LaneReplay(tape, profile, schedule, [(start, wide)]))
+    switched = queue_bounds(LaneReplay(tape, profile, schedule, [(start, Params()), (half, wide)]))
+    lively = queue_bounds(LaneReplay(tape, profile, schedule, [(start, Params())]))
     assert calm["used"] == profile.queue
     for name in ("pessimistic", "optimistic"):
         assert calm[name]["fills"] < switched[name]["fills"] < lively[name]["fills"]

@@ -18,7 +18,8 @@ from engine.market.tape import Tape
 from engine.params import Params
 from engine.paths import Paths
 from engine.soak import NS_PER_S, RunPlan, SoakSettings, cut_span
-from engine.soak_plan import check_inputs, default_tape, make_plan
+from engine.soak_market import default_tape
+from engine.soak_plan import check_inputs, make_plan
 
 PlanOf = Callable[..., RunPlan]
 START = 1_723_161_600_123_456_789

@@ -23,13 +23,12 @@ def main() -> int:
     commands.listen_to_signals()
     try:
         # Here, so that a stop which arrives during the imports is heard.
-        from engine.bot.replay import open_bot
+        from engine.bot.replay import opened_bot
         from engine.control.attach import controlled
         from engine.soak import RunPlan
 
         plan = RunPlan.read(args.plan)
-        bot = open_bot(plan, commands, say, resume=args.resume)
-        with controlled(bot, plan, say):
+        with opened_bot(plan, commands, say, resume=args.resume) as bot, controlled(bot, plan, say):
             bot.run()
     except NightsoakError as error:
         name = type(error).__name__

@@ -32,6 +32,9 @@ class SessionMarket:
         session.advance(columns, start_ns, order)
         self._gauge = SessionGauge(session)
 
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
     def advance(self, until_ns: int) -> Array:
         """Everything before `until_ns`; RECORD_DTYPE rows in time order."""
         rows = self._session.advance(self._columns, until_ns, self._order)

@@ -6,17 +6,48 @@ there. So the recorded tape, replayed in its order of arrival, gives the same fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from engine.bot.feed import SessionMarket
 from engine.bot.telemetry import FeedTelemetry, Telemetry
+from engine.live.growing import recover_all
+from engine.live.recorder import RECORDING
 from engine.live.runner import LiveSource
+from engine.live.settings import FeedSettings
 from engine.maker.session import MakerSession
 from engine.maker.state import Config
+from engine.soak import RunPlan
+from engine.soak_market import live_instrument
 
 _RELEASE_EVERY = 1 << 20
+_FIRST_BOOK_S = 60.0
+
+
+@contextmanager
+def live_source(plan: RunPlan, *, resumed: bool) -> Iterator[LiveSource]:
+    """The feed of a live run, with a book; recorded to the run's tape, which is sealed when the block is left.
+
+    A resumed run seals what was recorded before, and records on beside it: <tape>.1, <tape>.2, ...
+
+    Raises:
+        FeedError: no book within a minute, or the feed was lost for good.
+        StorageError: the tape cannot be written.
+    """
+    tapes, name = plan.tape.parent, plan.tape.name
+    if resumed:
+        recover_all(tapes / RECORDING, tapes)
+        taken = sum(1 for one in tapes.iterdir() if one.name == name or one.name.startswith(f"{name}."))
+        name = f"{name}.{taken}" if taken else name
+    settings = FeedSettings(
+        plan.settings.feed, (live_instrument(plan.settings),), endpoint=plan.settings.endpoint, seed=time.time_ns()
+    )
+    with LiveSource(settings, tapes, name=lambda symbol, at_ns: name) as source:
+        source.wait_ready(_FIRST_BOOK_S)
+        yield source
 
 
 class LiveMarket(SessionMarket):
@@ -67,6 +98,10 @@ class LiveMarket(SessionMarket):
             event_backlog=np.array([len(self._columns.kind) - self.events], np.int64),
         )
         return Telemetry(**{**vars(look), "feed": feed})
+
+    def close(self) -> None:
+        """Leave the feed and seal the tape."""
+        self._source.stop()
 
     @property
     def gaps(self) -> list[tuple[int, str]]:

@@ -37,6 +37,9 @@ class Market(Protocol):
     def wait_until(self, until_ns: int) -> None:
         """Until everything before `until_ns` is there; `gaps` is then complete up to it."""
 
+    def close(self) -> None:
+        """No more market: a live one seals its tape."""
+
     def advance(self, until_ns: int) -> Any:
         """Everything before `until_ns`; RECORD_DTYPE rows in time order."""
 
@@ -139,8 +142,8 @@ class Bot:
         self._events_before = 0
 
     def run(self) -> str:
-        """Run to the end or to a stop; returns the reason of the run's end. The journal is closed."""
-        with closing(self.journal):
+        """Run to the end or to a stop; returns the reason of the run's end. Journal and market are closed."""
+        with closing(self.market), closing(self.journal):
             try:
                 reason = self._run_windows()
             except Stopped as stopped:

@@ -37,7 +37,7 @@ from engine.errors import LockHeldError, StorageError, TapeError
 from engine.files import write_json
 from engine.instrument import Instrument
 from engine.locks import FileLock
-from engine.market.book_scan import MARGIN_TICKS
+from engine.market.book_scan import MARGIN_TICKS, first_mid2
 from engine.market.checks import FAIL, check_columns
 from engine.market.events import COLUMN_DTYPES, GAP, MARKER, Columns
 from engine.market.tape import Tape, write_tape
@@ -196,11 +196,15 @@ class GrowingTape:
         tape = None
         if len(columns.kind) and np.any(columns.kind != MARKER):
             found = {"outside_window": self.outside, **(counts or {})}
-            if self.window is not None:
-                found |= {"window_low_ticks": self.window[0], "window_high_ticks": self.window[1]}
             source = Source(format=f"{self.feed}-live", files=(), counts=dict(sorted(found.items())))
             tape = write_tape(
-                out, columns, instrument=self.instrument, source=source, gaps=self.gaps, replay_order="arrival"
+                out,
+                columns,
+                instrument=self.instrument,
+                source=source,
+                gaps=self.gaps,
+                replay_order="arrival",
+                window=self.window,
             )
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -244,7 +248,16 @@ def recover(folder: Path, out: Path) -> Tape | None:
             gaps = _read_gaps(folder, columns)
             counts = {"recovered": 1, "events_not_whole": written - len(columns.kind)}
             source = Source(format=f"{head['feed']}-live", files=(), counts=counts)
-            tape = write_tape(out, columns, instrument=instrument, source=source, gaps=gaps, replay_order="arrival")
+            mid2 = first_mid2(columns)
+            tape = write_tape(
+                out,
+                columns,
+                instrument=instrument,
+                source=source,
+                gaps=gaps,
+                replay_order="arrival",
+                window=window_around(mid2) if mid2 else None,
+            )
     shutil.rmtree(folder, ignore_errors=True)
     return tape
 

@@ -15,6 +15,7 @@ from engine.errors import NightsoakError
 from engine.live.growing import GrowingTape, window_around
 from engine.live.health import Counters
 from engine.live.symbol import Batch, SymbolFeed
+from engine.market.book_scan import first_mid2
 from engine.market.tape import Tape
 from engine.paths import file_name
 
@@ -59,14 +60,14 @@ class Recording:
         if tape is None:
             tape = self._begin(symbol, int(batch.columns.local_ts_ns[0]))
         tape.append(batch.columns, batch.gaps)
-        if tape.window is None and symbol.live.mid2:
-            tape.set_window(window_around(symbol.live.mid2))
+        if tape.window is None and (mid2 := first_mid2(tape.columns)):
+            tape.set_window(window_around(mid2))
         due = self.rotate_ns and batch.local_ts_ns - self._began[batch.symbol][0] >= self.rotate_ns
         if due and symbol.synced and symbol.live.mid2:
             self._seal(batch.symbol)
             tape = self._begin(symbol, batch.local_ts_ns)
             tape.append(symbol.live.snapshot(symbol.book.builder.latest_exch_ns, batch.local_ts_ns))
-            tape.set_window(window_around(symbol.live.mid2))
+            tape.set_window(window_around(first_mid2(tape.columns)))
 
     def _begin(self, symbol: SymbolFeed, local_ns: int) -> GrowingTape:
         folder = self.tapes / RECORDING / self._name(symbol.symbol, local_ns)

@@ -94,6 +94,7 @@ def write_tape(
     clock_shift_ns: int = 0,
     gaps: Sequence[Gap] = (),
     replay_order: Literal["exchange", "arrival"] = "exchange",
+    window: tuple[int, int] | None = None,
     force: bool = False,
 ) -> Tape:
     """Write a tape, whole or not at all, and open it; counts, window, coverage and hashes are derived here.
@@ -102,6 +103,8 @@ def write_tape(
         columns: events in order of receipt, clock shift already removed.
         generated: seed and settings, where a simulator made the events.
         replay_order: "arrival" for our own shadow recordings, whose bot could not have known better.
+        window: the kernel's price window (low, high exclusive) in ticks, where a bot has run with it already; by
+            default what the touch has reached, and a margin.
         force: replace a tape that stands at `path`; anything else there is never touched.
 
     Raises:
@@ -120,6 +123,8 @@ def write_tape(
     if order is not None:
         arrays["exch_order"] = order
     facts = _facts(columns, order)
+    if window is not None:
+        facts |= {"price_low_ticks": window[0], "price_high_ticks": window[1] - 1}
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +188,10 @@ def verify_tape(path: Path) -> Verification:
     order = exchange_order(columns.exch_ts_ns)
     same = tape.exch_order is None if order is None else np.array_equal(order, tape.exch_order)  # type: ignore[arg-type]
     found.append(Finding(OK if same else FAIL, "exchange order is the stable sort by exchange time"))
-    wrong = [name for name, value in _facts(columns, order).items() if getattr(meta, name) != value]
+    facts = _facts(columns, order)
+    if meta.order == "arrival":  # the bot's own window, chosen at its first book
+        facts = {name: value for name, value in facts.items() if name not in ("price_low_ticks", "price_high_ticks")}
+    wrong = [name for name, value in facts.items() if getattr(meta, name) != value]
     differ = f": {', '.join(wrong)} differ" if wrong else ""
     found.append(Finding(FAIL if wrong else OK, f"meta.json tells what the events are{differ}"))
 

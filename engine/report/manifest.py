@@ -39,6 +39,8 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
         },
         "plan": record.plan,
         "parameters": record.parameters,
+        "actions": record.actions,
+        "notes": record.data_quality.get("notes") or [],
         "overrides_refused": record.data_quality.get("overrides_refused") or [],
         "seeds": {"run": record.plan.get("seed"), "tape": (tape.get("generated") or {}).get("seed")},
         "trials": 0,

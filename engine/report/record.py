@@ -41,6 +41,7 @@ class RunRecord:
     gate          KPI_GATE.json: engine.tuning.gate.GateResult.to_json()
     parameters    [{effective_ts_ns, source, params}]: lane 0's starting set ("start"), then each that took effect, at
                   its market time ("decision after iteration 0"; OPERATOR where somebody else wrote the overrides)
+    actions       [engine.run_changes.RunChange.to_json()]: the control plane's actions on trading, at their times
     decisions     engine.tuning.autotune.Decision.to_json() after each iteration but the last, in order
     series        engine.warehouse.series.chart_series: marks {ts_ns, mid}, fills {ts_ns, price, side}, position
                   {ts_ns, qty}; `completed` thins it and drops other columns
@@ -67,6 +68,7 @@ class RunRecord:
     params_start: Mapping[str, float]
     params_final: Mapping[str, float]
     parameters: Sequence[Mapping[str, Any]] = ()
+    actions: Sequence[Mapping[str, Any]] = ()
     decisions: Sequence[Mapping[str, Any]] = ()
     series: Mapping[str, Any] = field(default_factory=dict)
     data_quality: Mapping[str, Any] = field(default_factory=dict)
