@@ -74,6 +74,10 @@ class TuneState:
                 f"cannot be cleared: {error.strerror}", where=str(self.folder), remedy="remove the folder"
             ) from error
 
+    @property
+    def batches_on_disk(self) -> int:
+        return len(self._batch_files())
+
     def _batch_files(self) -> list[Path]:
         return sorted(file for file in self.folder.glob("batch-*.json") if _BATCH.fullmatch(file.name))
 

@@ -2,7 +2,8 @@
 
 A lane's result does not depend on the lanes beside it, so lanes are split over two threads (the kernel runs without
 Python's lock) with the same result. Each tape starts flat; inside a tape the position is carried over window edges
-and marked there at the mid. A window without any quotable book is unknown: NaN, never 0.
+and marked there at the mid. A window without any quotable book is unknown, and so is one that starts or ends with a
+position and no mid: NaN, never 0.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _pass(
     start_ns, step_ns = tape.meta.first_exch_ts_ns, window_seconds * _NS_PER_S
     fills, where, mids = [], [], []
     blocked, intents, ended, cancelled = (np.zeros((k, count)) for _ in range(4))
-    valid = np.zeros(count)
+    valid, held = np.zeros(count), np.zeros((k, count), bool)
     for window in range(count):
         edge_ns = min(start_ns + (window + 1) * step_ns, end_ns(tape))
         records = session.advance(tape.columns, edge_ns, order)
@@ -167,6 +168,7 @@ def _pass(
         fills.append(records[is_fill])
         where.append(np.full(len(fills[-1]), window))
         mids.append(session.touch()[0])
+        held[:, window] = session.positions_lots != 0
         valid[window] = session.take_valid_ns(edge_ns) / (edge_ns - start_ns - window * step_ns)
         blocked[:, window] = session.take_blocks().sum(axis=(1, 2))
         by_cancel = is_order & (code == EVENT_ACK) & (records["reason"] == REASON_CANCEL)
@@ -182,7 +184,9 @@ def _pass(
         np.concatenate(fills), np.concatenate(where), _last_known(known, first), first, k, tape.meta.instrument(),
         Fraction(profile.maker_fee_rate),
     )  # fmt: skip
-    unknown = valid <= 0
+    unvalued = held & (known <= 0)
+    unknown = (valid <= 0) | unvalued
+    unknown[:, 1:] |= unvalued[:, :-1]
     return LaneWindows(
         pnl_quote=np.where(unknown, np.nan, sums.net),
         notional_quote=np.where(unknown, np.nan, sums.notional),

@@ -69,11 +69,13 @@ def run_tune(settings: TuneSettings, paths: Paths, *, tell: Listener = lambda _:
     plan: TunePlan = watch.run("plan_s", lambda: make_plan(settings, paths, progress=generating))
     with _state(plan, paths) as state:
         stored, damaged = state.load_plan()
+        resumed = stored is not None
         if stored is None:
             stored = {"tune_id": plan.new_id(), "key": plan.key}
             state.save_plan(stored)
         tune_id = str(stored["tune_id"])
-        tell({"event": "planned", "run_id": tune_id, "notes": plan.notes, "windows": plan.windows(plan.selection)})
+        notes = [*plan.notes, *([_goes_on(state)] if resumed else [])]
+        tell({"event": "planned", "run_id": tune_id, "notes": notes, "windows": plan.windows(plan.selection)})
         searched, more = search(plan, state, watch, tell)
         notes = [*damaged, *more]
         for note in notes:
@@ -132,6 +134,10 @@ def _select_and_decide(plan: TunePlan, searched: Searched) -> tuple[Selection | 
         return None, decide(plan, None, None, searched.cut_short)
     selection = select(plan, searched)
     return selection, decide(plan, selection, searched.batches[0]["champion"], "")
+
+
+def _goes_on(state: TuneState) -> str:
+    return f"Goes on with an unfinished tune: {state.batches_on_disk} batches of trials are there already."
 
 
 def _folder(paths: Paths, key: str) -> Path:

@@ -1,0 +1,207 @@
+"""What a tune costs, and whether it finds what is there and nothing where nothing is.
+
+    python benchmarks/tune.py [--quick] [--only cost|found|null]
+
+cost    64 trials in batches of 16 over 12 hours of the market s1, and 12 more that stay fresh: seconds, and where
+        they go
+found   tunes from the initial parameters, each on tapes of its own; the candidate's gain on evaluation tapes that no
+        search saw, beside the best of a dense grid over the same trust region on those very tapes
+null    a champion that a search over the evaluation tapes could not improve; how often a tune on short tapes of other
+        seeds promotes something against it
+
+Tapes are generated into a temporary folder (or --work DIR, where they stay).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.files import write_json
+from engine.market.simulator import generate_tape, read_settings
+from engine.market.tape import Tape
+from engine.params import Params
+from engine.paths import CHECKOUT, Paths
+from engine.profile import load_profile
+from engine.search.ask_tell import Observation, ask, recommend
+from engine.search.objective import differences
+from engine.search.settings import TuneSettings, load_search
+from engine.search.space import params_of, point_of, trust_region
+from engine.search.trial_windows import LaneWindows, evaluate, join_lanes
+from engine.search.tune import TuneResult, run_tune
+
+CONFIG = CHECKOUT / "config"
+WINDOW_S = 300
+TRUTH_SEEDS = (901, 902, 903, 904, 905, 906)
+FOUND_SEEDS = ((301, 302), (303, 304), (305, 306), (307, 308), (309, 310))
+GRID = {
+    "base_spread_bps_delta": (0.0, 0.05, 0.10, 0.15, 0.20),
+    "min_interval_ms": (50, 70, 100, 150),
+    "tail_age_ms": (440, 650, 860),
+    "touch_dwell_ms": (0, 25, 60),
+}
+NULL_START = Params().with_changes({"base_spread_bps_delta": 0.5, "min_interval_ms": 50})
+NULL_WINDOW_S, NULL_HOURS, NULL_TRIALS = 100, 2.0, 16
+
+
+def tape(work: Path, seed: int, hours: float) -> Tape:
+    """A tape of the market s1, generated on first use."""
+    folder = work / f"s1-{seed}-{hours:g}h"
+    if not folder.exists():
+        settings = read_settings(CONFIG, "s1").with_run(seed=seed, duration_s=round(3600 * hours))
+        generate_tape(folder, settings)
+    return Tape.open(folder)
+
+
+def tune(work: Path, tapes: list[Tape], **settings: Any) -> TuneResult:
+    paths = Paths(config=CONFIG, datasets=work / "datasets", reports=work / "reports")
+    asked = {"tapes": [str(one.path) for one in tapes], "maker_profile": "S1", **settings}
+    return run_tune(TuneSettings.model_validate_json(json.dumps(asked)), paths)
+
+
+def gains(champion: Params, sets: list[Params], tapes: list[Tape]) -> np.ndarray[Any, Any]:
+    """Mean d_w of each set against `champion` over all windows of `tapes`."""
+    profile = load_profile(CONFIG, "S1")
+    parts: list[LaneWindows] = [
+        evaluate(tapes, profile, [champion, *sets[i : i + 15]], WINDOW_S) for i in range(0, len(sets), 15)
+    ]
+    d = [differences(part.take(np.arange(part.windows), [0]), part)[1:] for part in parts]
+    assert join_lanes(parts).windows == parts[0].windows
+    return np.nanmean(np.vstack(d), axis=1)
+
+
+def cost(work: Path) -> list[dict[str, Any]]:
+    tapes = [tape(work, seed, hours) for seed, hours in ((11, 12.0), (12, 12.0))]
+    tune(work, tapes, trials=1, lanes=1, seed=99)  # compiles, and reads the tapes once
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = tune(work, tapes)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    seconds = result.wall_clock["seconds"]
+    document = result.document
+    print(f"{document['trials']['made']} trials, {document['windows']['selection']} selection windows, "
+          f"{sum(t['events'] for t in document['tapes'] if t['part'] == 'selection'):,} events: "
+          f"{wall:.1f} s wall, {cpu:.1f} s CPU, {result.verdict}")  # fmt: skip
+    for name, value in sorted(seconds.items(), key=lambda row: -row[1]):
+        print(f"  {name:<10} {value:>7.2f} s wall {100 * value / wall:>5.1f} %")
+    share = seconds["search_s"] / wall
+    return [
+        row("tune, 64 trials on 12 h: wall", wall, None, "s", None, "at most 120 s", wall <= 120),
+        row("tune, 64 trials on 12 h: CPU", cpu, None, "s", None, "-", True),
+        row("tune: the search's own arithmetic", share, None, "share", None, "at most half", share <= 0.5),
+    ]
+
+
+def found(work: Path, quick: bool) -> list[dict[str, Any]]:
+    truth = [tape(work, seed, 6.0) for seed in TRUTH_SEEDS[: 3 if quick else None]]
+    champion = Params()
+    names = list(GRID)
+    grid = [
+        champion.with_changes(dict(zip(names, values, strict=True))) for values in itertools.product(*GRID.values())
+    ]
+    true = gains(champion, grid, truth)
+    best = float(true.max())
+    print(f"grid of {len(grid)} sets on {72 * len(truth)} evaluation windows: best gain {best:+.3f} bps at "
+          f"{dict(zip(names, (grid[int(true.argmax())][n] for n in names), strict=True))}")  # fmt: skip
+    ratios = []
+    for seeds in FOUND_SEEDS[: 2 if quick else None]:
+        tapes = [tape(work, seed, 6.0) for seed in seeds]
+        result = tune(work, tapes, seed=seeds[0])
+        challenger = result.challenger or champion
+        gain = float(gains(champion, [challenger], truth)[0])
+        candidate = result.document["candidate"] or {}
+        on_selection = gains(champion, [*grid, challenger], tapes[:1])
+        ratios.append(gain / best)
+        print(f"  seeds {seeds}: {result.verdict:<12} gain {gain:+.3f}, {100 * gain / best:.0f} % of the grid's best; "
+              f"on its own selection windows {on_selection[-1]:+.3f} against {on_selection[:-1].max():+.3f}; "
+              f"promised {candidate.get('shrunk_bps', 0.0):+.3f}")  # fmt: skip
+    mean, name = float(np.mean(ratios)), "tune: true gain of its candidate, of the grid's best"
+    return [row(name, mean, 1.0, "share", mean, "at least 0.9", mean >= 0.9)]
+
+
+def best_champion(work: Path, truth: list[Tape]) -> tuple[Params, float]:
+    """A set that a search over the evaluation tapes cannot improve, and the gain of the last attempt to."""
+    search, champion, gain = load_search(CONFIG), NULL_START, 0.0
+    for _ in range(6):
+        space = trust_region(champion, search.trust_radius)
+        seen = [Observation(point_of(champion), 0.0, 0)]
+        for batch in (1, 2, 3):
+            points = ask(space, seen, seed=5, batch=batch, count=15, sobol=search.sobol, kappa=search.kappa)
+            values = gains(champion, [params_of(point) for point in points], truth)
+            seen += [Observation(point, float(value), batch) for point, value in zip(points, values, strict=True)]
+        index, gain, _ = recommend(space, seen)[0]
+        if index == 0 or gain <= 0.01:
+            break
+        champion = params_of(seen[index].point)
+    return champion, gain
+
+
+def null(work: Path, quick: bool) -> list[dict[str, Any]]:
+    truth = [tape(work, seed, 6.0) for seed in TRUTH_SEEDS[: 3 if quick else None]]
+    champion, left = best_champion(work, truth)
+    print(f"champion {dict(champion)}; a further search finds {left:+.3f} bps on the evaluation tapes")
+    file = work / "null_champion.json"
+    write_json(file, dict(champion))
+    count = 20 if quick else 100
+    verdicts: dict[str, int] = {}
+    screened = 0
+    for number in range(count):
+        tapes = [tape(work, 5000 + 2 * number + k, NULL_HOURS) for k in (0, 1)]
+        result = tune(
+            work, tapes, seed=number, overrides=str(file), window_seconds=NULL_WINDOW_S, trials=NULL_TRIALS, lanes=8
+        )
+        verdicts[result.verdict] = verdicts.get(result.verdict, 0) + 1
+        screened += result.document["judgement"] is not None
+    promoted = verdicts.get("PROMOTE", 0)
+    print(f"{count} seeds, two tapes of {NULL_HOURS:g} h, windows of {NULL_WINDOW_S} s: {screened} passed the screen, "
+          f"{dict(sorted(verdicts.items()))}")  # fmt: skip
+    held = (count - promoted) / count
+    return [
+        row("tune where the champion is best: not promoted", held, None, "share", None, "at least 0.94", held >= 0.94)
+    ]
+
+
+def row(
+    name: str, ours: float, peer: float | None, unit: str, ratio: float | None, bound: str, holds: bool
+) -> dict[str, Any]:
+    numbers = {"ours": round(ours, 3), "peer": peer, "ratio": None if ratio is None else round(ratio, 3)}
+    return {"name": name, **numbers, "unit": unit, "bound": bound, "holds": bool(holds)}
+
+
+def rows(work: Path, *, quick: bool, only: str = "") -> list[dict[str, Any]]:
+    """Lines of the bench's table."""
+    out: list[dict[str, Any]] = []
+    if only in ("", "cost"):
+        out += cost(work)
+    if only in ("", "found"):
+        out += found(work, quick)
+    if only in ("", "null"):
+        out += null(work, quick)
+    return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="what a tune costs and finds")
+    parser.add_argument("--quick", action="store_true", help="fewer seeds and evaluation tapes")
+    parser.add_argument("--only", choices=("cost", "found", "null"), default="")
+    parser.add_argument("--work", type=Path, help="folder for tapes; kept")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON after the text")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        table = rows(args.work or Path(folder), quick=args.quick, only=args.only)
+    for one in table:
+        print(f"{one['name']}: {one['ours']} {one['unit']}, {one['bound']}, {'holds' if one['holds'] else 'MISSED'}")
+    if args.json:
+        print(json.dumps(table))
+    return 0 if all(one["holds"] for one in table) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
