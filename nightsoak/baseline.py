@@ -22,8 +22,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     baseline = commands.add_parser(
         "baseline",
         help="try the presets Baseline, A, B, C in order, stop at the first GO",
-        description="Each attempt is a run of the bot on every symbol. Exit codes: 0 GO, 1 NO-GO, 2 bad input, "
-        "3 could not run or finish, 130 interrupted.",
+        description="Each attempt is a run of the bot on every symbol; without --mock and --tape it is on the live "
+        "feed, in real time. Exit codes: 0 GO, 1 NO-GO, 2 bad input, 3 could not run or finish, 130 interrupted.",
     )
     baseline.add_argument("--exchange", choices=("bybit", "binance"), default="bybit", help="default: bybit")
     baseline.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="default: the tapes', else two")
@@ -34,6 +34,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     baseline.add_argument("--market", default="", help="generated market of --mock (default: the profile's)")
     baseline.add_argument("--seed", type=whole_number, help="seed of the generated markets (default: the market's own)")
     baseline.add_argument("--tape", nargs="+", default=(), metavar="DIR", help="replay these tapes, one per symbol")
+    baseline.add_argument("--endpoint", default="", metavar="URL", help="a venue of your own: ws://host:port")
     baseline.add_argument("--json", action="store_true", help="print the ladder's record as one JSON object")
     baseline.set_defaults(run=_baseline)
 
@@ -69,7 +70,7 @@ def _settings(args: argparse.Namespace) -> BaselineSettings:
     from engine.baseline.ladder import BaselineSettings
     from engine.config import parse_config
 
-    names = ("exchange", "profile", "iterations", "window_seconds", "mock", "market", "seed")
+    names = ("exchange", "profile", "iterations", "window_seconds", "mock", "market", "seed", "endpoint")
     given = {name: getattr(args, name) for name in names}
     given["symbols"] = [symbol for word in args.symbols for symbol in word.split(",") if symbol]
     given["tapes"] = list(args.tape)

@@ -28,12 +28,12 @@ from engine.params import Params
 from engine.paths import Paths
 from engine.profile import Profile, default_profile_name, load_profile, profile_path
 from engine.soak import RunPlan, SoakSettings, make_run_id
-from engine.soak_plan import MARKET, check_inputs, make_plan
+from engine.soak_market import MARKET, live_instrument
+from engine.soak_plan import check_inputs, make_plan
 from engine.soak_state import RunState
 
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT")
 _SECONDS_PER_HOUR = 3600
-_GENERATED_VENUE = "sim"
 Progress = Callable[[float], None]
 
 
@@ -45,7 +45,8 @@ class BaselineSettings(ConfigModel):
     profile         as in a soak
     iterations      number of windows
     mock            replay one generated market per symbol
-    tapes           one tape per symbol
+    tapes           one tape per symbol; with neither mock nor tapes the exchange's live feed, symbol after symbol
+    endpoint        ws://host:port instead of the exchange's own addresses
     market          generated market of --mock; empty: the profile's in config/presets.json
     seed            seed of the generated markets; null: the market's own
     """
@@ -57,8 +58,14 @@ class BaselineSettings(ConfigModel):
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     mock: bool = False
     tapes: tuple[str, ...] = ()
+    endpoint: str = ""
     market: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]*$")] = ""
     seed: Annotated[int | None, Field(ge=0)] = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the market is the exchange's live feed."""
+        return not self.mock and not self.tapes
 
     def command(self, profile: str) -> list[str]:
         """The words after `nightsoak` that ask for the same ladder."""
@@ -69,19 +76,24 @@ class BaselineSettings(ConfigModel):
         words += ["--mock"] if self.mock else []
         words += ["--market", self.market] if self.market else []
         words += ["--seed", str(self.seed)] if self.seed is not None else []
+        words += ["--endpoint", self.endpoint] if self.endpoint else []
         words += ["--tape", *self.tapes] if self.tapes else []
         return words
 
 
 @dataclass(frozen=True)
 class Market:
-    """A symbol and the tape it is replayed from; `shown` names the tape without a path of this machine."""
+    """A symbol and the tape it is replayed from, None where it is the live feed.
+
+    `shown` names tape or feed without a path of this machine; `mid2` is the tape's reference, if there is one.
+    """
 
     symbol: str
-    tape: Path
+    tape: Path | None
     shown: str
-    venue: str
     generated: bool
+    instrument: Instrument
+    mid2: int | None
 
 
 @dataclass(frozen=True)
@@ -110,35 +122,45 @@ def check_baseline(settings: BaselineSettings, paths: Paths) -> None:
     load_profile(paths.config, settings.profile or default_profile_name())
     if settings.mock and settings.tapes:
         raise InputError("both were given", where="--mock, --tape", remedy="give one of them")
+    if settings.endpoint and not settings.live:
+        raise InputError(
+            "an endpoint is for a live feed", where="--endpoint", remedy="leave --mock and --tape out, or --endpoint"
+        )
     if settings.mock:
         for symbol in _symbols(settings, ()):
             mock_market(settings, paths, symbol)
         return
-    if not settings.tapes:
-        raise InputError(
-            "this version replays tapes and has no live feed",
-            where=f"--exchange {settings.exchange}",
-            remedy="add --mock for a generated market, or give a tape with --tape DIR",
-        )
+    if settings.live:
+        for symbol in _symbols(settings, ()):
+            check_inputs(_soak(settings, symbol, ""), paths)
+        return
     for market in _tape_markets(settings):
         check_inputs(soak_settings(settings, market), paths)
 
 
 def make_ladder(settings: BaselineSettings, paths: Paths, *, progress: Progress | None = None) -> Ladder:
-    """The ladder's markets (generated on first use) and id; the caller holds the soak lock.
+    """The ladder's markets (generated on first use, or asked of the venue) and id; the caller holds the soak lock.
 
     Args:
         progress: called with the share of the generated tapes that is done, 0..1.
 
     Raises:
-        InputError, StorageError: as `check_baseline`.
+        InputError, StorageError: as `check_baseline`; also a preset that a market has no measure for.
+        FeedError: the venue does not answer.
     """
     check_baseline(settings, paths)
     profile = settings.profile or default_profile_name()
-    markets = _mock_markets(settings, paths, progress) if settings.mock else _tape_markets(settings)
+    presets = load_presets(paths.config)
+    if settings.live:
+        markets = _live_markets(settings)
+    else:
+        markets = _mock_markets(settings, paths, progress) if settings.mock else _tape_markets(settings)
+    for preset in presets.presets:
+        for market in markets:
+            preset_params(preset, market, load_profile(paths.config, profile))
     inputs = {f"config/{FILE}": sha256_file(paths.config / FILE)}
     inputs["config/profile"] = sha256_file(profile_path(paths.config, profile))
-    inputs |= {f"tape/{market.symbol}": Tape.open(market.tape).meta.digest for market in markets}
+    inputs |= {f"tape/{one.symbol}": Tape.open(one.tape).meta.digest for one in markets if one.tape is not None}
     now = datetime.now(UTC)
     asked = {"inputs": inputs, "settings": settings.model_dump(mode="json"), "profile": profile}
     stamp = now
@@ -148,7 +170,7 @@ def make_ladder(settings: BaselineSettings, paths: Paths, *, progress: Progress 
         id=name,
         settings=settings,
         profile=profile,
-        presets=load_presets(paths.config),
+        presets=presets,
         markets=markets,
         notes=tuple(_notes(settings, markets)),
         inputs=inputs,
@@ -159,9 +181,15 @@ def make_ladder(settings: BaselineSettings, paths: Paths, *, progress: Progress 
 
 def soak_settings(settings: BaselineSettings, market: Market) -> SoakSettings:
     """The soak of one symbol: as many iterations of one window as were asked for."""
+    return _soak(settings, market.symbol, "" if market.tape is None else str(market.tape))
+
+
+def _soak(settings: BaselineSettings, symbol: str, tape: str) -> SoakSettings:
     return SoakSettings(
-        tape=str(market.tape),
-        symbols=(market.symbol,),
+        feed=settings.exchange if settings.live else "replay",
+        endpoint=settings.endpoint,
+        tape=tape,
+        symbols=(symbol,),
         profile=settings.profile,
         hours=settings.iterations * settings.window_seconds / _SECONDS_PER_HOUR,
         iterations=settings.iterations,
@@ -170,14 +198,23 @@ def soak_settings(settings: BaselineSettings, market: Market) -> SoakSettings:
 
 
 def preset_params(preset: Preset, market: Market, profile: Profile) -> tuple[Params, tuple[str, ...]]:
-    """The table's initial values with the preset's put over them, and what the reader must know of the conversion."""
-    tape = Tape.open(market.tape)
-    instrument, mid2 = tape.meta.instrument(), tape.reference_mid2()
-    multiple, note = min_lot_of(preset.min_lot_base, instrument, instrument.mid(mid2))
+    """The table's initial values with the preset's put over them, and what the reader must know of the conversion.
+
+    Raises:
+        InputError: an inverse contract without a price to convert at.
+    """
+    instrument, mid2 = market.instrument, market.mid2
+    if instrument.contract == "inverse" and mid2 is None:
+        raise InputError(
+            f"{market.symbol} is an inverse contract, and its price is not known before the run",
+            where="--symbols",
+            remedy="record a tape of it first and give that with --tape",
+        )
+    multiple, note = min_lot_of(preset.min_lot_base, instrument, instrument.mid(mid2 or 0))
     params = Params().with_changes({"touch_dwell_ms": preset.touch_dwell_ms, "min_lot": multiple})
     notes = [note] if note else []
-    order_lots = profile.kernel_config(instrument, mid2).order_lots
-    if order_lots < multiple * instrument.min_qty_lots:
+    order_lots = None if mid2 is None else profile.kernel_config(instrument, mid2).order_lots
+    if order_lots is not None and order_lots < multiple * instrument.min_qty_lots:
         notes.append(
             f"{market.symbol}: the profile's order of {profile.order_notional_quote:g} {instrument.quote_currency} is "
             f"{instrument.qty(order_lots)}, less than the smallest quote of "
@@ -198,13 +235,11 @@ def plan_attempt(ladder: Ladder, preset: Preset, market: Market) -> tuple[RunPla
     write_json(file, dict(params))
     asked = soak_settings(ladder.settings, market).model_copy(update={"overrides": str(file)})
     plan = make_plan(asked, ladder.paths)
-    shown = {"tape": market.shown, "overrides": f"datasets/baseline/{file.name}"}
-    plan = replace(
-        plan,
-        settings=asked.model_copy(update=shown),
-        params_source=f"baseline preset {preset.name}",
-        tape_facts=plan.tape_facts | {"name": market.shown},
-    )
+    shown, facts = {"overrides": f"datasets/baseline/{file.name}"}, plan.tape_facts
+    if market.tape is not None:
+        shown["tape"], facts = market.shown, facts | {"name": market.shown}
+    settings = asked.model_copy(update=shown)
+    plan = replace(plan, settings=settings, params_source=f"baseline preset {preset.name}", tape_facts=facts)
     write_json(plan.file, plan.to_json())
     RunState.begin(plan)
     return plan, notes
@@ -239,7 +274,7 @@ def _mock_markets(settings: BaselineSettings, paths: Paths, progress: Progress |
         folder = paths.tapes / name
         if not folder.exists():
             generate_tape(folder, market, progress=_share(progress, done, len(symbols)))
-        markets.append(Market(symbol, folder.resolve(), f"datasets/tapes/{name}", market.venue, True))
+        markets.append(_market(folder, f"datasets/tapes/{name}"))
     return tuple(markets)
 
 
@@ -254,19 +289,31 @@ def _tape_markets(settings: BaselineSettings) -> tuple[Market, ...]:
         meta = Tape.open(Path(folder)).meta
         if meta.symbol in found:
             raise InputError(f"a second tape of {meta.symbol}", where=folder, remedy="give one tape per symbol")
-        generated = meta.generated is not None
-        if not generated and not meta.venue.startswith(settings.exchange):
+        if meta.generated is None and not meta.venue.startswith(settings.exchange):
             raise InputError(
                 f"the tape is of {meta.venue}, not of {settings.exchange}",
                 where=folder,
                 remedy=f"ask for --exchange {meta.venue.split('-')[0]}, or give another tape",
             )
-        found[meta.symbol] = Market(meta.symbol, Path(folder).resolve(), folder, meta.venue, generated)
+        found[meta.symbol] = _market(Path(folder), folder)
     symbols = _symbols(settings, tuple(found))
     if odd := sorted(set(symbols) ^ set(found)):
         what = f"{odd[0]} has no tape" if odd[0] in symbols else f"the tape of {odd[0]} was not asked for"
         raise InputError(what, where="--tape", remedy="give one tape for each of the symbols")
     return tuple(found[symbol] for symbol in symbols)
+
+
+def _market(folder: Path, shown: str) -> Market:
+    tape = Tape.open(folder)
+    generated = tape.meta.generated is not None
+    instrument = tape.meta.instrument()
+    return Market(instrument.symbol, folder.resolve(), shown, generated, instrument, tape.reference_mid2())
+
+
+def _live_markets(settings: BaselineSettings) -> tuple[Market, ...]:
+    shown = f"{settings.exchange}, live"
+    grids = [live_instrument(_soak(settings, symbol, "")) for symbol in _symbols(settings, ())]
+    return tuple(Market(grid.symbol, None, shown, False, grid, None) for grid in grids)
 
 
 def _symbols(settings: BaselineSettings, default: tuple[str, ...]) -> tuple[str, ...]:

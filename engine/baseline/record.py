@@ -78,7 +78,8 @@ def document(ladder: Ladder, attempts: Sequence[Attempt]) -> dict[str, Any]:
         "command": ladder.settings.command(ladder.profile),
         "profile": ladder.profile,
         "markets": [
-            {"symbol": m.symbol, "tape": m.shown, "venue": m.venue, "generated": m.generated} for m in ladder.markets
+            {"symbol": m.symbol, "tape": m.shown, "venue": m.instrument.venue, "generated": m.generated}
+            for m in ladder.markets
         ],
         "presets": [
             {**preset.model_dump(mode="json", exclude={"comment"}), "title": preset.title}

@@ -83,8 +83,10 @@ def build_baseline_view(record: Mapping[str, Any]) -> BaselineView:
 
 def _head(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     settings = record["settings"]
-    made = {market["tape"] for market in record["markets"] if market["generated"]}
-    feed = "generated market (mock)" if made else "tape"
+    generated = any(market["generated"] for market in record["markets"])
+    live = not settings["mock"] and not settings["tapes"]
+    feed = "generated market (mock)" if generated else "live (paper fills)" if live else "tape"
+    shown = dict.fromkeys(market["tape"] for market in record["markets"])
     windows = {symbol["window_seconds"] for attempt in record["attempts"] for symbol in attempt["symbols"]}
     seconds = and_list(f"{value} s" for value in sorted(windows))
     return (
@@ -93,7 +95,7 @@ def _head(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Exchange", settings["exchange"]),
         ("Symbols", ", ".join(market["symbol"] for market in record["markets"])),
         ("Profile", record["profile"]),
-        ("Feed", f"{feed}: {', '.join(market['tape'] for market in record['markets'])}"),
+        ("Feed", f"{feed}: {', '.join(shown)}"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,20 @@ from engine.baseline.ladder import BaselineSettings, Ladder, Market
 from engine.baseline.presets import Presets, load_presets
 from engine.baseline.record import AttemptRun, document, make_attempt
 from engine.baseline.verdict import symbol_result
+from engine.instrument import Instrument
 from engine.paths import CHECKOUT, Paths
 
 MINUTE_NS = 60_000_000_000
+BTC = Instrument(
+    venue="bybit-linear",
+    symbol="BTCUSDT",
+    tick=Decimal("0.1"),
+    lot=Decimal("0.001"),
+    contract="linear",
+    contract_size=Decimal(1),
+    quote_currency="USDT",
+    pnl_currency="USDT",
+)
 
 
 def slice_of(
@@ -59,6 +71,12 @@ def edge_of() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def btc() -> Instrument:
+    """BTCUSDT of bybit-linear."""
+    return BTC
+
+
+@pytest.fixture
 def presets() -> Presets:
     return load_presets(CHECKOUT / "config")
 
@@ -69,8 +87,9 @@ def record_of(presets: Presets) -> Callable[..., dict[str, Any]]:
 
     def record(*attempts: list[dict[str, Any]], mock: bool = True) -> dict[str, Any]:
         symbols = tuple(edge["symbol"] for edge in attempts[0])
-        settings = BaselineSettings(symbols=symbols, profile="moderate", mock=mock, iterations=2)
-        markets = tuple(Market(s, Path("t"), f"datasets/tapes/generated-tight-{s}", "sim", mock) for s in symbols)
+        tapes = () if mock else ("t",)
+        settings = BaselineSettings(symbols=symbols, profile="moderate", mock=mock, tapes=tapes, iterations=2)
+        markets = tuple(Market(s, Path("t"), f"datasets/tapes/tight-{s}", mock, BTC, 1_200_000) for s in symbols)
         note = "The market is generated: the ladder says nothing about bybit."
         ladder = Ladder(
             "20261120T020000-baseline-1f2e", settings, "moderate", presets, markets, (note,), {}, "",

@@ -6,12 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from engine.baseline.ladder import BaselineSettings, check_baseline, make_ladder, mock_market, plan_attempt
-from engine.errors import InputError
+from engine.baseline.ladder import (
+    BaselineSettings,
+    Market,
+    check_baseline,
+    make_ladder,
+    mock_market,
+    plan_attempt,
+    preset_params,
+    soak_settings,
+)
+from engine.baseline.presets import Presets
+from engine.errors import FeedError, InputError
+from engine.instrument import Instrument
 from engine.market.simulator import generate_tape, read_settings
 from engine.market.tape import Tape, write_tape
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
+from engine.profile import load_profile
 from engine.soak import RunPlan
 
 
@@ -60,6 +72,24 @@ def test_an_order_below_the_presets_smallest_quote_is_said(paths: Paths) -> None
     assert note.startswith("BTCUSDT: the profile's order of 500 USDT is 0.008, less than the smallest quote of 0.010")
 
 
+def test_without_mock_and_tape_it_is_the_exchanges_live_feed(paths: Paths, btc: Instrument) -> None:
+    settings = BaselineSettings(exchange="binance", symbols=("BTCUSDT",), iterations=3, endpoint="ws://127.0.0.1:1")
+    check_baseline(settings, paths)
+    soak = soak_settings(settings, Market("BTCUSDT", None, "binance, live", False, btc, None))
+    assert (soak.feed, soak.endpoint, soak.tape, soak.symbols) == ("binance", "ws://127.0.0.1:1", "", ("BTCUSDT",))
+    assert (soak.iterations, soak.window_seconds, soak.hours) == (3, 60, 0.05)
+    with pytest.raises(FeedError, match="does not answer"):
+        make_ladder(settings, paths)
+
+
+def test_an_inverse_contract_cannot_be_converted_without_a_price(
+    paths: Paths, btc: Instrument, presets: Presets
+) -> None:
+    inverse = Market("BTCUSD", None, "bybit, live", False, replace(btc, contract="inverse"), None)
+    with pytest.raises(InputError, match="its price is not known before the run"):
+        preset_params(presets.presets[0], inverse, load_profile(paths.config, "S1"))
+
+
 def test_tapes_are_taken_in_the_order_of_the_symbols(paths: Paths, tmp_path: Path) -> None:
     folders = {}
     for market in ("s1", "tight"):
@@ -75,7 +105,7 @@ def test_tapes_are_taken_in_the_order_of_the_symbols(paths: Paths, tmp_path: Pat
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mock": False}, "this version replays tapes and has no live feed; add --mock"),
+        ({"endpoint": "ws://127.0.0.1:1"}, "an endpoint is for a live feed"),
         ({"tapes": ("SHORT",)}, "--mock, --tape: both were given"),
         ({"symbols": ("DOGE",)}, "bybit has no DOGE here"),
         ({"symbols": ("BTCUSDT", "BTCUSDT")}, "BTCUSDT stands twice"),

@@ -12,11 +12,6 @@ from engine.errors import ConfigError
 from engine.instrument import Instrument
 from engine.paths import CHECKOUT
 
-BTC = Instrument(
-    venue="bybit-linear", symbol="BTCUSDT", tick=Decimal("0.1"), lot=Decimal("0.001"), contract="linear",
-    contract_size=Decimal(1), quote_currency="USDT", pnl_currency="USDT",
-)  # fmt: skip
-
 
 def test_the_four_presets_and_thresholds_stand_in_order(presets: Presets) -> None:
     rungs = [(preset.title, preset.touch_dwell_ms, str(preset.min_lot_base)) for preset in presets.presets]
@@ -45,14 +40,16 @@ def test_the_four_presets_and_thresholds_stand_in_order(presets: Presets) -> Non
         ("0.010", "0.0001", 20, "the most that min_lot allows being 20; 20 x the minimum is used."),
     ],
 )
-def test_base_units_become_multiples_of_the_venues_minimum(base: str, lot: str, multiple: int, note: str) -> None:
-    found, said = min_lot_of(Decimal(base), replace(BTC, lot=Decimal(lot)), Decimal(60_000))
+def test_base_units_become_multiples_of_the_venues_minimum(
+    btc: Instrument, base: str, lot: str, multiple: int, note: str
+) -> None:
+    found, said = min_lot_of(Decimal(base), replace(btc, lot=Decimal(lot)), Decimal(60_000))
     assert found == multiple
     assert said.endswith(note) and bool(said) == bool(note)
 
 
-def test_an_inverse_contract_is_worth_less_base_coin_the_higher_the_price() -> None:
-    inverse = replace(BTC, contract="inverse", lot=Decimal(1), contract_size=Decimal(1), min_qty_lots=10)
+def test_an_inverse_contract_is_worth_less_base_coin_the_higher_the_price(btc: Instrument) -> None:
+    inverse = replace(btc, contract="inverse", lot=Decimal(1), contract_size=Decimal(1), min_qty_lots=10)
     assert min_lot_of(Decimal("0.001"), inverse, Decimal(50_000)) == (5, "")  # 50 USD, in steps of 10
 
 

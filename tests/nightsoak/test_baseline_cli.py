@@ -66,7 +66,7 @@ def test_a_bot_without_fills_is_no_go_and_exits_1(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "this version replays tapes and has no live feed; add --mock"),
+        (["--mock", "--endpoint", "ws://127.0.0.1:1"], "an endpoint is for a live feed"),
         (["--mock", "--profile", "S9"], "no profile 'S9'"),
         (["--tape", "nowhere"], "nowhere: is not a tape"),
     ],
