@@ -21,6 +21,7 @@ from engine.errors import JournalError
 from engine.instrument import VALUE_SCALE
 from engine.warehouse.db import Warehouse
 from engine.warehouse.fields import DECIMAL_TYPE
+from engine.warehouse.fifo import MOST_LOTS, START, matcher
 from engine.warehouse.scope import Run, Slice, Window, create_scope, edges_every, journalled_windows, load_run, recut
 
 SQL = Path(__file__).parent / "sql"
@@ -166,8 +167,6 @@ def _start(wh: Warehouse, run: Run) -> None:
 
 def _fifo_match(wh: Warehouse, run: Run) -> None:
     """core_fifo_match: which fill closed which, lane by lane; opened_seq is null for the position at the start."""
-    from engine.warehouse.fifo import MOST_LOTS, START, match_lots  # the compiler, once it is needed
-
     start_lots = _lots(run, run.position_start)
     columns: dict[str, list[Any]] = {name: [] for name in ("lane", "opened_seq", "closed_seq", "lots")}
     for lane, _ in run.lanes:
@@ -182,7 +181,7 @@ def _fifo_match(wh: Warehouse, run: Run) -> None:
             [lane],
         )
         seq = fills.column("seq").to_numpy()
-        matches = match_lots(fills.column("lots").to_numpy(), start_lots)
+        matches = matcher(fills.num_rows)(fills.column("lots").to_numpy(), start_lots)
         opened, closed = matches[:, 0], matches[:, 1]
         columns["lane"].append(pa.array(np.full(len(matches), lane), pa.int64()))
         columns["opened_seq"].append(pa.array(seq[opened], pa.int64(), mask=opened == START))

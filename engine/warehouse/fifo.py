@@ -9,19 +9,32 @@ comes to it without a queue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
-
-from engine.jit import allocating
 
 START = -1
 """Stands for the position at the run's start where a match names the fill that opened it."""
 MOST_LOTS = 1 << 62
 """Bought and sold together a lane may not have traded more: positions are int64."""
+FEW_FILLS = 5_000
+"""Up to so many are matched before the compiler would have been loaded."""
 
 
-@allocating
+def matcher(fills: int) -> Callable[[Any, int], Any]:
+    """`match_lots`, compiled where there are more than a few fills."""
+    return match_lots if fills <= FEW_FILLS else compiled_matcher()
+
+
+@cache
+def compiled_matcher() -> Callable[[Any, int], Any]:
+    from engine.jit import allocating
+
+    return allocating(match_lots)
+
+
 def match_lots(signed_lots: Any, start_lots: int) -> Any:
     """Match one lane's fills.
 

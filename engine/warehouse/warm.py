@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 
 from engine.warehouse.columns import Scanner
-from engine.warehouse.fifo import match_lots
+from engine.warehouse.fifo import compiled_matcher
 
 
 def warm() -> None:
     """Scan a line with a value of every kind, and match a fill."""
-    match_lots(np.ones(1, np.int64), 0)
+    compiled_matcher()(np.ones(1, np.int64), 0)
     Scanner().scan(b'{"v":1,"type":"order","price":"1.5","iteration_end":true,"order_id":7,"mine":null}\n', 1)
 
 

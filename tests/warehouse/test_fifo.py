@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.errors import JournalError, VerificationError
 from engine.warehouse.build import build, queries
 from engine.warehouse.edge import edge_report
-from engine.warehouse.fifo import START, match_lots
+from engine.warehouse.fifo import FEW_FILLS, START, compiled_matcher, match_lots, matcher
 from engine.warehouse.ingest import ingest
 from engine.warehouse.quality import require_sound, run_checks
 
@@ -36,14 +36,21 @@ def one_lot_at_a_time(signed_lots, start_lots):
 
 @given(lots=st.lists(st.integers(-9, 9), max_size=40), start=st.integers(-9, 9))
 def test_matches_are_those_of_single_lots(lots, start):
-    matches = match_lots(np.array(lots, np.int64), start)
+    matches = compiled_matcher()(np.array(lots, np.int64), start)
     spread = [(opener, closer, 1 if x > 0 else -1) for opener, closer, x in matches.tolist() for _ in range(abs(x))]
     assert spread == one_lot_at_a_time(lots, start)
+    assert match_lots(np.array(lots, np.int64), start).tolist() == matches.tolist()
 
 
-def test_lots_beyond_32_bits_are_exact():
+@pytest.mark.parametrize("match", [match_lots, compiled_matcher()])
+def test_lots_beyond_32_bits_are_exact(match):
     big = 3 * 10**18
-    assert match_lots(np.array([big, -big - 1, 1], np.int64), 0).tolist() == [[0, 1, big], [1, 2, -1]]
+    assert match(np.array([big, -big - 1, 1], np.int64), 0).tolist() == [[0, 1, big], [1, 2, -1]]
+
+
+def test_many_fills_are_matched_by_the_compiled_function():
+    assert matcher(FEW_FILLS) is match_lots
+    assert matcher(FEW_FILLS + 1) is compiled_matcher()
 
 
 def fifo_by_hand(run, lane):

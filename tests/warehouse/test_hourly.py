@@ -85,7 +85,7 @@ def test_the_span_cuts_within_an_hour(wh):
 
 @pytest.mark.parametrize("kind", ["linear", "inverse"])
 def test_any_span_adds_up_to_the_runs_totals(random_run, instruments, open_warehouse, tmp_path, kind):
-    runs = [random_run(seed, instruments[kind]) for seed in (41, 42, 43)]
+    runs = [random_run(seed, instruments[kind]) for seed in (41, 42)]
     with open_warehouse() as wh:
         for run in runs:
             ingest(wh, [run.journal.write(tmp_path / f"{run.journal.run_id}.0.jsonl")])
