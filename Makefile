@@ -26,6 +26,10 @@ $(STAMP): requirements.lock pyproject.toml
 soak: setup
 	@$(BIN)/nightsoak soak --hours 3 --iterations 6 --auto-tune
 
+# Prefect server, deployments, worker and UI, until Ctrl-C.
+up: setup
+	@$(BIN)/nightsoak up
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -42,6 +46,10 @@ soak-test: setup
 # Prints our figures beside the peer's and writes benchmarks/results.json; ten minutes or so.
 bench: setup
 	@$(BIN)/python benchmarks/run.py
+
+# The picture of a report in Prefect's UI (needs Debian's chromium and chromium-driver).
+screenshots: setup
+	@NIGHTSOAK_SCREENSHOTS=1 $(BIN)/python -m pytest tests/flows/test_up.py
 
 # Makes the committed example run again.
 example: setup
