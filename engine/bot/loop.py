@@ -182,6 +182,7 @@ class Bot:
     def _begin(self) -> None:
         self.journal.write({"type": "run_start", "ts_ns": self.now_ns, "lane": 0, **self.run_start})
         self.say({"event": "started", "run_id": self.journal.run_id, "ts_ns": self.now_ns, "resumed": False})
+        self.market.take_valid_ns(self.now_ns)  # a book that stood before the start is not the run's
         at_ns, touch = self.market.first_touch()
         if touch != _NO_TOUCH:
             self._write(self.formatter.mark(at_ns, touch))
