@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from engine.baseline.presets import load_presets
 from engine.errors import NightsoakError
 from engine.files import write_atomic
 from engine.market.simulator import read_settings
 from engine.market.tape import Tape
+from engine.notices import load_notice_settings
 from engine.paths import CHECKOUT, Paths
 from engine.profile import default_profile_name, load_profile
 from engine.soak import SoakSettings
@@ -62,6 +64,8 @@ def _attempts(paths: Paths, tape: Path | None) -> Iterator[tuple[str, Callable[[
         load_packages(paths.config)
         load_targets(paths.config / "edge_targets.json")
         read_settings(paths.config, MARKET)
+        load_presets(paths.config)
+        load_notice_settings(paths.config)
         return f"{paths.config} is valid"
 
     def writable(folder: Path) -> Callable[[], str]:

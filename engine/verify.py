@@ -114,6 +114,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), remedy="name the folder of a run") from error
+    if isinstance(manifest, dict) and manifest.get("kind") == "baseline":
+        raise InputError("is a ladder", where=str(folder), remedy=f"verify its runs: {' '.join(manifest['runs'])}")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"is not format {FORMAT}", where=str(path), remedy="verify it with the version that wrote it")
     missing = [name for name in _NEEDED if name not in manifest]
