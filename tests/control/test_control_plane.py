@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import stat
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +16,10 @@ import httpx
 import pytest
 
 from engine.bot.journal import journal_files
-from engine.bot.process import BotProcess
-from engine.control.script import FILE, write_script
+from engine.bot.protocol import Message
+from engine.bot.replay import SCRIPT, open_bot
+from engine.control.attach import controlled
+from engine.control.script import write_script
 from engine.params import Params
 from engine.soak import NS_PER_S, RunPlan
 
@@ -34,15 +35,27 @@ def market_part(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in r.items() if k not in ("run_id", "seq")} for r in records if r["type"] in kinds]
 
 
-def run_unserved(plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NIGHTSOAK_CONTROL", "0")
-    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
-        events = [message["event"] for message in bot.messages()]
-    assert "control" not in events
+class Continue:
+    """Answers every edge with continue, and never asks for a stop."""
+
+    def wait(self) -> Message:
+        return {"command": "continue"}
+
+    def stop_wanted(self) -> str:
+        return ""
+
+
+def run_unserved(plan: RunPlan, *, resume: bool = False) -> None:
+    """The bot of `plan` in this process, put together as engine.bot does it."""
+    said: list[Message] = []
+    bot = open_bot(plan, Continue(), said.append, resume=resume)
+    with controlled(bot, plan, said.append):
+        assert bot.run() == "complete"
+    assert "control" not in [message["event"] for message in said]
 
 
 def test_actions_take_effect_at_a_stated_time_and_the_run_can_be_done_again(
-    serve: Serve, records: Records, plan_in: Callable[..., RunPlan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, records: Records, plan_in: Callable[..., RunPlan], tmp_path: Path
 ) -> None:
     served = serve(control=SLOW)
     served.until("started")
@@ -84,12 +97,12 @@ def test_actions_take_effect_at_a_stated_time_and_the_run_can_be_done_again(
     again = plan_in(tmp_path / "again")
     files = journal_files(served.plan.paths.journals, served.plan.run_id)
     assert write_script(files, again.folder) == len(asked)
-    assert (again.folder / FILE).exists()
-    run_unserved(again, monkeypatch)
+    assert (again.folder / SCRIPT).exists()
+    run_unserved(again)
     assert market_part(records(again)) == market_part(first)
 
     plain = plan_in(tmp_path / "plain")
-    run_unserved(plain, monkeypatch)
+    run_unserved(plain)
     before_ns = min(times)
     of_first, of_plain = market_part(first), market_part(records(plain))
     assert of_first != of_plain
@@ -115,7 +128,7 @@ def test_a_paused_bot_has_no_quotes_and_a_resumed_one_quotes_again(serve: Serve,
     assert [r["event"] for r in records(served.plan) if r["type"] == "control"] == ["pause", "resume"]
 
 
-def test_a_bot_that_waits_at_an_edge_takes_actions_when_it_goes_on(serve: Serve) -> None:
+def test_a_bot_that_waits_at_an_edge_takes_actions_when_it_goes_on(serve: Serve, records: Records) -> None:
     served = serve(iterations=2, control={"wait_s": 0.1})
     assert served.client.get("/report/shadow/final").status_code in (200, 404)
     edge_ns = served.until("edge")["ts_ns"]
@@ -129,28 +142,18 @@ def test_a_bot_that_waits_at_an_edge_takes_actions_when_it_goes_on(serve: Serve)
     served.bot.command("continue")
     served.said += list(served.messages)
     assert served.said[-1]["reason"] == "complete"
-    control = [r for r in _journal(served.plan) if r["type"] == "control"]
+    control = [r for r in records(served.plan) if r["type"] == "control"]
     assert [r["effective_ts_ns"] for r in control] == [edge_ns]
 
 
-def _journal(plan: RunPlan) -> list[dict[str, Any]]:
-    return [
-        json.loads(line)
-        for path in journal_files(plan.paths.journals, plan.run_id)
-        for line in path.read_bytes().splitlines()
-    ]
-
-
-def test_a_pause_outlives_a_crash(serve: Serve, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_outlives_a_crash(serve: Serve, records: Records) -> None:
     served = serve(control=SLOW)
     served.until("started")
     served.post("/control/pause")
     os.kill(served.bot.pid, signal.SIGKILL)
     with pytest.raises(Exception, match="killed by signal 9"):
         list(served.messages)
-    monkeypatch.setenv("NIGHTSOAK_CONTROL", "0")
-    with BotProcess(served.plan.file, served.plan.folder / "bot.log", resume=True) as bot:
-        assert list(bot.messages())[-1]["reason"] == "complete"
+    run_unserved(served.plan, resume=True)
     found = records(served.plan)
     at = next(i for i, r in enumerate(found) if r["type"] == "gap")
     assert (found[at + 1]["event"], found[at + 1]["source"]) == ("pause", "control plane, resumed")
@@ -158,7 +161,7 @@ def test_a_pause_outlives_a_crash(serve: Serve, records: Records, monkeypatch: p
 
 
 def test_a_storm_of_requests_changes_no_fill(
-    serve: Serve, records: Records, plan_in: Callable[..., RunPlan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, records: Records, plan_in: Callable[..., RunPlan], tmp_path: Path
 ) -> None:
     served = serve(control={"replay_pace": 40})
     paths = ["/metrics", "/report/shadow/live", "/state/pnl", "/nothing/here", "/health"]
@@ -179,7 +182,7 @@ def test_a_storm_of_requests_changes_no_fill(
     served.stop()
     stopped_ns = served.said[-1]["ts_ns"]
     plain = plan_in(tmp_path / "plain")
-    run_unserved(plain, monkeypatch)
+    run_unserved(plain)
     before = [[r for r in market_part(records(plan)) if r["ts_ns"] < stopped_ns] for plan in (served.plan, plain)]
     assert before[0] == before[1]
     assert len(before[0]) > 100
@@ -197,7 +200,7 @@ def test_actions_from_many_clients_take_effect_once_each_in_one_order(serve: Ser
 
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(ask, range(16)))
-    served.stop()
+    check_that_it_goes_away(served)
     control = [r for r in records(served.plan) if r["type"] == "control"]
     by_id = {f"control plane, action {o['id']}": o for o in outcomes}
     assert [r["source"] for r in control] == sorted(by_id, key=lambda source: by_id[source]["id"])
@@ -205,35 +208,30 @@ def test_actions_from_many_clients_take_effect_once_each_in_one_order(serve: Ser
     assert {r["params"]["outlier_mads"] for r in control} == {6.0 + number for number in range(16)}
 
 
-def test_the_server_and_its_files_go_away_with_the_bot(serve: Serve) -> None:
-    served = serve(control=SLOW)
+def check_that_it_goes_away(served: Any) -> None:
+    """Server, token and address are gone once the bot is, and nobody has written the token down."""
     folder = served.plan.folder
     address = json.loads((folder / "control_address.json").read_text())
     token = Path(address["token_file"])
     assert (address["url"], address["pid"]) == (served.url, served.bot.pid)
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     assert served.url.startswith("http://127.0.0.1:")
-    waiting = threading.Thread(target=lambda: served.get("/health"))
-    waiting.start()
-    waiting.join()
     served.stop()
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{served.url}/health")
     assert not token.exists()
     assert not (folder / "control_address.json").exists()
-    log = (folder / "control.log").read_text() if (folder / "control.log").exists() else ""
-    for text in (log, (folder / "bot.log").read_text(), json.dumps(served.said)):
+    for text in ((folder / "control.log").read_text(), (folder / "bot.log").read_text(), json.dumps(served.said)):
         assert served.token not in text
 
 
-def test_absent_groups_answer_404_with_those_there_are(serve: Serve, records: Records) -> None:
-    served = serve(control=SLOW)
+def test_absent_groups_answer_404_with_those_there_are(served_at_edge: Any) -> None:
+    before = served_at_edge.actions()
     for name in ("taker", "allocator", "fusion", "edge_model", "exit"):
-        answer = served.post(f"/control/reload_{name}", {})
+        answer = served_at_edge.post(f"/control/reload_{name}", {})
         assert answer.status_code == 404
         assert answer.json()["groups"] == ["strategy", "risk", "toxicity", "perf_profile"]
-    served.stop()
-    assert [r for r in records(served.plan) if r["type"] == "control"] == []
+    assert served_at_edge.actions() == before
 
 
 def test_a_reload_without_a_body_reads_the_file(serve: Serve) -> None:

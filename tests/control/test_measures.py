@@ -47,7 +47,8 @@ def run(plan: RunPlan, *, with_desk: bool = True) -> Desk | None:
 
 def journal(plan: RunPlan) -> bytes:
     files = journal_files(plan.paths.journals, plan.run_id)
-    return b"".join(path.read_bytes() for path in files).replace(plan.run_id.encode(), b"RUN")
+    lines = b"".join(path.read_bytes() for path in files).replace(plan.run_id.encode(), b"RUN")
+    return lines.split(b"\n", 1)[1]  # run_start names the commit
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from schemathesis import GenerationMode
 
 from engine.control.groups import ABSENT_GROUPS, GROUPS
 
-EXAMPLES = 6
+EXAMPLES = 5
 SPENT = settings(
     max_examples=EXAMPLES,
     deadline=None,
