@@ -21,16 +21,10 @@ from engine.instrument import Instrument
 from engine.metrics import MARKOUT_HORIZONS_S
 from engine.warehouse.db import Warehouse
 from engine.warehouse.fields import DECIMAL_TYPE
+from engine.warehouse.limits import LIMITS
 from engine.warehouse.parse import instrument_from
 
 DEFAULT_WINDOW_SECONDS = 300
-LIMITS = {
-    "mid_age_ns": 2 * 10**9,  # a fill's and a quote's mid are at most so old
-    "markout_late_ns": 2 * 10**9,  # the mid after a fill's horizon comes at most so late
-    "edge_age_ns": 60 * 10**9,  # the mid that values a position at an edge is at most so old
-    "stale_share_pct": 1,  # of the notional may have older mids before components are null
-}
-"""core_limit: when a mid is too far from what it is to value."""
 MOST_WINDOWS = 100_000
 _EVER = -(1 << 63)
 

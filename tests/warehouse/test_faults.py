@@ -225,9 +225,9 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(folder, tmp_path, limit
 
 
 @pytest.mark.parametrize("newline", [True, False])
-def test_a_huge_line_takes_no_memory_for_it(new_journal, tmp_path, newline):
-    """A hole of a file: half a gigabyte without a newline."""
-    size = 512 << 20
+@pytest.mark.parametrize("size", [512 << 20, pytest.param(2 << 30, marks=pytest.mark.soak)])
+def test_a_huge_line_takes_no_memory_for_it(new_journal, tmp_path, newline, size):
+    """A hole of a file: half a gigabyte, or two, without a newline."""
     good = new_journal().mark(0, "60000.05").mark(1, "60000.15").lines()
     path = tmp_path / "run.0.jsonl"
     with path.open("wb") as file:

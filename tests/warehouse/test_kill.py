@@ -141,7 +141,7 @@ def test_kills_lose_and_double_nothing(tmp_path, wanted):
             kills += killed_once(journals, database, attempts, rng)
             attempts += 1
             if attempts % 10 == 0:
-                print(f"{kills} of {wanted} kills", file=sys.stderr)
+                sys.stderr.write(f"{kills} of {wanted} kills\n")
             if database.exists():  # every state that a kill leaves behind is a legal one
                 with Warehouse(database) as wh:
                     [(rows, quarantined)] = wh.execute(

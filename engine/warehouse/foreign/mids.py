@@ -10,9 +10,10 @@ import numpy as np
 from engine.market.book_scan import touch_at
 from engine.market.events import CLEAR, GAP, LAST
 from engine.market.tape import Tape
+from engine.warehouse.limits import LIMITS
 
-FRESH_NS = 2 * 10**9
-"""A touch older than that is not taken for the present one; the warehouse holds marks to the same (core_fill_mid)."""
+FRESH_NS = LIMITS["mid_age_ns"]
+"""A touch older than that is not taken for the present one; the warehouse holds marks to the same."""
 
 
 def touches(tape: Tape, times_ns: Sequence[int]) -> list[tuple[int, int] | None]:
