@@ -35,6 +35,7 @@ from engine.soak_state import RunState
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT")
 _SECONDS_PER_HOUR = 3600
 Progress = Callable[[float], None]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]  # Prefect hands a deployment's lists over as lists
 
 
 class BaselineSettings(ConfigModel):
@@ -52,12 +53,12 @@ class BaselineSettings(ConfigModel):
     """
 
     exchange: Literal["bybit", "binance"] = "bybit"
-    symbols: tuple[str, ...] = ()
+    symbols: Texts = ()
     profile: str = ""
     iterations: Annotated[int, Field(ge=1, le=1000)] = 6
     window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     mock: bool = False
-    tapes: tuple[str, ...] = ()
+    tapes: Texts = ()
     endpoint: str = ""
     market: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]*$")] = ""
     seed: Annotated[int | None, Field(ge=0)] = None

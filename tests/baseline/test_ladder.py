@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from engine.baseline.ladder import (
     BaselineSettings,
@@ -25,6 +26,7 @@ from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.profile import load_profile
 from engine.soak import RunPlan
+from flows.baseline import baseline
 
 
 def mock(**changes: object) -> BaselineSettings:
@@ -80,6 +82,13 @@ def test_without_mock_and_tape_it_is_the_exchanges_live_feed(paths: Paths, btc: 
     assert (soak.iterations, soak.window_seconds, soak.hours) == (3, 60, 0.05)
     with pytest.raises(FeedError, match="does not answer"):
         make_ladder(settings, paths)
+
+
+def test_the_parameters_of_a_deployment_are_settings() -> None:
+    asked = baseline.validate_parameters({"settings": {"mock": True, "symbols": ["BTCUSDT", "ETHUSDT"]}})
+    assert asked["settings"] == BaselineSettings(mock=True, symbols=("BTCUSDT", "ETHUSDT"))
+    with pytest.raises(ParameterTypeError, match="symbols"):
+        baseline.validate_parameters({"settings": {"symbols": [1]}})
 
 
 def test_an_inverse_contract_cannot_be_converted_without_a_price(
