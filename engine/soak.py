@@ -43,7 +43,7 @@ class SoakSettings(ConfigModel):
     feed: Literal["replay", "bybit", "binance"] = "replay"
     endpoint: str = ""
     tape: str = ""
-    symbols: tuple[str, ...] = ()
+    symbols: Annotated[tuple[str, ...], Field(strict=False)] = ()  # Prefect hands over lists
     profile: str = ""
     overrides: str = ""
     hours: Annotated[float, Field(gt=0, le=24 * 31)] = 3.0
