@@ -5,6 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from engine.search.settings import TuneSettings
+from flows.job import job
+from tasks.publish_report import publish_report
 from tasks.tune_report import TuneReport, tune_report
 from tasks.tune_search import tune_search
 
@@ -12,6 +14,8 @@ DEFAULTS = TuneSettings()
 
 
 @flow(name="tune", persist_result=False)
-def tune(settings: TuneSettings = DEFAULTS) -> TuneReport:
+@job
+def tune(settings: TuneSettings = DEFAULTS) -> tuple[TuneReport, str]:
     """Search for a better parameter set, judge it, report; nothing is promoted here."""
-    return tune_report(tune_search(settings))
+    report = tune_report(tune_search(settings))
+    return report, publish_report(report.folder)

@@ -1,4 +1,4 @@
-"""Step: a run's Markdown, notice and charts again, from its JSON."""
+"""Step: a report's Markdown, notice and charts again, from its JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from engine.paths import Paths
 from engine.report.artefacts import render_again
+from engine.report.baseline_artefacts import BASELINE, render_baseline_again
 from engine.report.index import resolve_run
+from engine.report.tune_artefacts import TUNE
 from tasks.step import step
 
 
@@ -14,5 +16,8 @@ from tasks.step import step
 def render_report(run: str) -> Path:
     """The folder of RUN (a run id, a path or `latest`), its files as today's code renders them."""
     folder = resolve_run(run, Paths.from_environment().reports)
-    render_again(folder)
+    if (folder / BASELINE).is_file():
+        render_baseline_again(folder)
+    elif not (folder / TUNE).is_file():  # a tune's is published as it was written
+        render_again(folder)
     return folder

@@ -1,0 +1,334 @@
+"""`nightsoak up` as an operator has it: real server, worker, schedules, runs, UI and Prefect's own commands.
+
+One server serves all tests, in the order they stand; the last ones take it down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from engine.market.tape import Tape
+from engine.paths import CHECKOUT
+from flows.api import Api, Run
+from flows.environment import free_port
+from flows.server_record import running_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="follows processes as Linux shows them"),
+]
+PREFECT = Path(sys.executable).with_name("prefect")
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+SCREENSHOT = CHECKOUT / "docs" / "images" / "report-in-ui.png"
+ZONE = "Europe/Berlin"
+_WAIT_S = 180.0
+
+
+@dataclass
+class Up:
+    """A home with its environment, and the `nightsoak up` that runs on it."""
+
+    folder: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, folder: Path, environment: dict[str, str]) -> Up:
+        port = str(free_port())
+        with (folder / "up.out").open("wb") as out:
+            argv = [sys.executable, "-m", "nightsoak", "up", "--port", port]
+            process = subprocess.Popen(
+                argv, cwd=CHECKOUT, env=environment, stdout=out, stderr=out, start_new_session=True
+            )
+        up = cls(folder, environment, process)
+        wait_until(lambda: "UI: " in up.said or process.poll() is not None)
+        assert process.poll() is None, up.said
+        return up
+
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["PREFECT_HOME"])
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "up.out").read_text(encoding="utf-8")
+
+    @property
+    def url(self) -> str:
+        record = running_server(self.home)
+        assert record is not None
+        return record.ui_url
+
+    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command in another shell, which knows the home and nothing else."""
+        return subprocess.run(
+            words, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=_WAIT_S, check=False
+        )
+
+    def post(self, path: str, body: Any) -> Any:
+        answer = httpx.post(f"{self.url}/api{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def running(self) -> list[str]:
+        """The command lines of all processes that were started in this environment."""
+        mark = f"NIGHTSOAK_DATASETS={self.environment['NIGHTSOAK_DATASETS']}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:  # ended meanwhile
+                continue
+        return [line for line in found if line]  # a zombie has none
+
+
+def wait_until(met: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + _WAIT_S
+    while not (result := met()):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.2)
+    return result
+
+
+def plugin_path(folder: Path) -> list[str]:
+    """What PYTHONPATH needs for the plugin's entry point: nothing where the project is installed."""
+    if any(point.name == "nightsoak" for point in entry_points(group="prefect.plugins")):
+        return []
+    declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["entry-points"]["prefect.plugins"]
+    metadata = folder / "installed" / "nightsoak-0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: nightsoak\nVersion: 0\n")
+    lines = [f"{name} = {module}" for name, module in declared.items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[prefect.plugins]", *lines, ""]))
+    return [str(metadata.parent)]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    folder = tmp_path_factory.mktemp("up")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "NIGHTSOAK_"))}
+    environment = kept | {
+        "PREFECT_HOME": str(folder / "prefect"),
+        "NIGHTSOAK_DATASETS": str(folder / "datasets"),
+        "NIGHTSOAK_REPORTS": str(folder / "reports"),
+        "NIGHTSOAK_TIMEZONE": ZONE,
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *plugin_path(folder)]),
+    }
+    up = Up.start(folder, environment)
+    yield up
+    if up.process.poll() is None:
+        up.process.terminate()
+        up.process.wait(30)
+
+
+def settings(tape: Tape, **changes: Any) -> dict[str, Any]:
+    asked = {"tape": str(tape.path), "iterations": 2, "window_seconds": 10, "auto_tune": True}
+    return {"settings": asked | changes}
+
+
+@pytest.fixture(scope="module")
+def scheduled(up: Up, short_tape: Tape) -> dict[str, Any]:
+    """A run that nobody started: the schedule did. The schedule goes when the run has begun."""
+    with Api(f"{up.url}/api") as api:
+        deployment = api.deployments()["soak/soak-3h"]
+    # The server plans what has changed every five seconds; what is past by then waits for the next turn.
+    soon = datetime.now(UTC) + timedelta(seconds=7)
+    schedule = {"interval": 20, "anchor_date": soon.isoformat(), "timezone": "UTC"}
+    asked = [{"schedule": schedule, "active": True, "parameters": settings(short_tape)}]
+    (made,) = up.post(f"/deployments/{deployment}/schedules", asked)
+    chosen = {"deployments": {"id": {"any_": [deployment]}}}
+    begun = {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED", "CANCELLED"]}}}}
+    first: dict[str, Any] = wait_until(lambda: up.post("/flow_runs/filter", chosen | begun))[-1]
+    httpx.delete(f"{up.url}/api/deployments/{deployment}/schedules/{made['id']}").raise_for_status()
+    with Api(f"{up.url}/api") as api:
+        wait_until(lambda: api.run(first["id"]).is_final)
+    run: dict[str, Any] = httpx.get(f"{up.url}/api/flow_runs/{first['id']}").json()
+    return run
+
+
+def test_up_says_where_the_ui_is_and_what_comes_next(up: Up) -> None:
+    assert f"UI: {up.url}\n" in up.said
+    assert "hint: in another shell: prefect deployment run" in up.said
+    assert "static" in httpx.get(up.url).text or "<html" in httpx.get(up.url).text
+
+
+def test_the_night_is_planned_at_its_hour_in_its_time_zone(up: Up) -> None:
+    def planned() -> list[Run]:
+        with Api(f"{up.url}/api") as api:
+            return [run for run in api.runs(limit=50, planned=True) if run.deployment == "soak/nightly-soak"]
+
+    first = wait_until(planned)[0]
+    local = datetime.fromisoformat(first.at).astimezone(ZoneInfo(ZONE))
+    assert (local.hour, local.minute) == (22, 0)
+
+
+def test_a_scheduled_run_appears_runs_and_ends_with_the_verdict(up: Up, scheduled: dict[str, Any]) -> None:
+    assert scheduled["auto_scheduled"] is True
+    assert scheduled["state_type"] == "COMPLETED", scheduled["state"]
+    report = up.folder / "reports" / "latest"
+    verdict = json.loads((report / "KPI_GATE.json").read_text())["verdict"]
+    assert scheduled["state"]["message"].startswith(f"{verdict} · SIMUSDT")
+    wait_until(lambda: f"{scheduled['name']} Completed: {verdict}" in up.said)
+
+
+def test_its_report_kpis_progress_and_charts_are_artifacts(up: Up, scheduled: dict[str, Any]) -> None:
+    of_run = {"flow_runs": {"id": {"any_": [scheduled["id"]]}}, "limit": 200}
+    artifacts = {row["key"]: row for row in up.post("/artifacts/filter", of_run)}
+    report = up.folder / "reports" / "latest"
+    title = (report / "SOAK_RESULTS.md").read_text().splitlines()[0]
+    assert artifacts["soak-simusdt"]["data"].startswith(f"{title}\n")
+    kpis = {row["metric"]: row["value"] for row in json.loads(artifacts["soak-simusdt-kpis"]["data"])}
+    totals = json.loads((report / "EDGE_REPORT.json").read_text())["totals"]
+    assert float(kpis["net_bps"]) == pytest.approx(totals["net_bps"], rel=1e-5)
+    assert float(artifacts["soak-simusdt-progress"]["data"]) == 100.0
+    images = {key for key, row in artifacts.items() if row["type"] == "image"}
+    assert images == {f"soak-simusdt-{chart.stem}" for chart in (report / "charts").glob("*.svg")}
+
+
+@pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="Debian's chromium and chromium-driver")
+def test_the_report_is_in_the_ui_with_tables_charts_and_verdict(
+    up: Up, scheduled: dict[str, Any], tmp_path: Path
+) -> None:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+
+    (artifact,) = up.post("/artifacts/filter", {"artifacts": {"key": {"any_": ["soak-simusdt"]}}})
+    title = artifact["data"].splitlines()[0].removeprefix("# ")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    quiet = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    for flag in (*quiet.split(), "disable-component-update", "disable-sync", "disable-dev-shm-usage"):
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    options.add_argument("--window-size=1280,1400")
+    browser = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+    try:
+        browser.get(f"{up.url}/artifacts/artifact/{artifact['id']}")
+        wait_until(lambda: title in browser.find_element(By.TAG_NAME, "body").text)
+        cells = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "table td")]
+        assert "net_bps" in cells
+        charts = browser.find_elements(By.CSS_SELECTOR, "img[src^='data:image/svg+xml']")
+        assert charts and all(browser.execute_script("return arguments[0].naturalWidth", chart) for chart in charts)
+        text = browser.find_element(By.TAG_NAME, "body").text
+        verdict = scheduled["state"]["message"].split(" · ")[0]
+        assert f"State Message\n{verdict} · SIMUSDT" in text
+        if os.environ.get("NIGHTSOAK_SCREENSHOTS"):
+            SCREENSHOT.parent.mkdir(exist_ok=True)
+            browser.save_screenshot(str(SCREENSHOT))
+        (kpis,) = up.post("/artifacts/filter", {"artifacts": {"key": {"any_": ["soak-simusdt-kpis"]}}})
+        browser.get(f"{up.url}/artifacts/artifact/{kpis['id']}")
+        wait_until(lambda: "order_age_p95_ms" in [cell.text for cell in browser.find_elements(By.TAG_NAME, "td")])
+    finally:
+        browser.quit()
+
+
+def test_prefect_takes_the_bare_name_and_the_full_one(up: Up, scheduled: dict[str, Any]) -> None:
+    done = up.cli(str(PREFECT), "deployment", "run", "report", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Creating flow run for deployment 'report/report'" in done.stdout
+    done = up.cli(str(PREFECT), "deployment", "inspect", "soak-24h")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "'hours': 24" in done.stdout
+    done = up.cli(str(PREFECT), "deployment", "inspect", "soak/soak-24h")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_unknown_bare_name_is_what_prefect_says_of_it(up: Up) -> None:
+    done = up.cli(str(PREFECT), "deployment", "run", "soak-3y")
+    assert done.returncode == 1
+    assert done.stdout.strip() == "Deployment 'soak-3y' not found!"
+    assert done.stderr == ""
+
+
+def test_an_ambiguous_bare_name_names_the_candidates(up: Up) -> None:
+    """Two flows have a deployment of the name."""
+    for name in ("one", "two"):
+        flow = up.post("/flows/", {"name": name})
+        up.post("/deployments/", {"name": "same", "flow_id": flow["id"]})
+    done = up.cli(str(PREFECT), "deployment", "run", "same")
+    assert done.returncode == 1
+    assert done.stderr == "error: several deployments are named same: name one of one/same, two/same\n"
+
+
+def test_nightsoak_run_waits_and_says_what_came_out(up: Up, scheduled: dict[str, Any]) -> None:
+    done = up.cli(sys.executable, "-m", "nightsoak", "run", "report")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == scheduled["state"]["message"]
+    done = up.cli(sys.executable, "-m", "nightsoak", "run", "soak-3y")
+    assert done.returncode == 2
+    assert "nightly-soak, " in done.stderr
+
+
+def test_a_failed_run_says_our_one_line(up: Up) -> None:
+    with Api(f"{up.url}/api") as api:
+        run = up.post(
+            f"/deployments/{api.find_deployment('report')[1]}/create_flow_run", {"parameters": {"run": "no-such-run"}}
+        )
+        ended = wait_until(lambda: found if (found := api.run(run["id"])).is_final else None)
+    assert ended.state == "Failed"
+    assert ended.message.startswith("no-such-run: no such run; name a run id")
+
+
+def test_status_and_a_second_up(up: Up, scheduled: dict[str, Any]) -> None:
+    done = up.cli(sys.executable, "-m", "nightsoak", "status", "--json")
+    facts = json.loads(done.stdout)
+    assert facts["server"]["url"] == f"{up.url}/api"
+    assert facts["server"]["workers"] == ["nightsoak"]
+    assert facts["server"]["next"]["deployment"] == "soak/nightly-soak"
+    assert facts["report"].endswith(scheduled["state"]["message"])
+    second = up.cli(sys.executable, "-m", "nightsoak", "up")
+    assert second.returncode == 3
+    (line,) = second.stderr.splitlines()
+    assert f"process {up.process.pid}" in line
+
+
+def start_long_run(up: Up, tape: Tape) -> str:
+    """The id of a soak that has its bot and will not be done for a while."""
+    with Api(f"{up.url}/api") as api:
+        deployment = api.find_deployment("soak-3h")[1]
+        parameters = settings(tape, iterations=60, window_seconds=1)
+        run: str = up.post(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"]
+    wait_until(lambda: any("engine.bot" in line for line in up.running()))
+    return run
+
+
+def test_killed_it_leaves_nothing_running_and_the_next_one_ends_the_lost_run(up: Up, short_tape: Tape) -> None:
+    lost = start_long_run(up, short_tape)
+    up.process.kill()
+    up.process.wait()
+    wait_until(lambda: not up.running())
+    again = Up.start(up.folder, up.environment)
+    up.process = again.process
+    with Api(f"{up.url}/api") as api:
+        run = api.run(lost)
+    assert run.state == "Crashed", run
+    assert run.message in ("its worker was killed", "Execution was aborted by a termination signal.")
+
+
+def test_told_to_end_it_lets_the_run_report_and_leaves_nothing_running(up: Up, short_tape: Tape) -> None:
+    start_long_run(up, short_tape)
+    up.process.terminate()
+    assert up.process.wait(60) == 0, up.said
+    assert up.running() == []
+    assert up.said.splitlines()[-1] == "ending worker, runs and server"
+    assert json.loads((up.folder / "reports" / "latest" / "KPI_GATE.json").read_text())["partial"] is True
+    done = up.cli(str(PREFECT), "deployment", "run", "report")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no Prefect server is up")
