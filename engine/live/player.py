@@ -23,7 +23,7 @@ _CHUNK_EVENTS = 1 << 16
 
 @dataclass(slots=True)
 class Message:
-    """One message of the tape. Depth: levels by side; trades: (exchange time, is buy, price, lots)."""
+    """One message of the tape: levels by side as (price, lots), and trades as (is buy, price, lots)."""
 
     exch_ns: int
     local_ns: int

@@ -34,6 +34,7 @@ HOST = "127.0.0.1"
 NS_PER_S = 1_000_000_000
 _CLIENT_FRAMES = 5000
 _BURST = 64
+_ANSWER_S = 0.02
 _ARGS_CHARS = 21_000
 _SPOT_ARGS = 10
 _START_S = 30.0
@@ -163,6 +164,7 @@ class Venue:
                 self._subscribed()
             async for raw in connection:
                 if self.mode == "bybit":
+                    await asyncio.sleep(_ANSWER_S)  # clients may count on an answer that takes its time
                     self._bybit_request(client, raw)
         except ConnectionClosed:
             pass
@@ -255,9 +257,10 @@ class Venue:
         """Before the playing has begun a book is the tape's first snapshot."""
         market = self.markets[name]
         if market.seq == 0:
-            market.exch_ms = market.now_ms = time.time_ns() // 1_000_000
+            market.now_ms = time.time_ns() // 1_000_000
             for message in messages(market.tape):
                 if message.clear or message.bids or message.asks:
+                    market.exch_ms = message.exch_ns // 1_000_000 if self.keep_times else market.now_ms
                     market.apply(message)
                     return
 
@@ -311,7 +314,7 @@ class Venue:
             works.append(self._clockwork(name, now_ns))
             iterators.append(messages(self.markets[name].tape))
             if self.markets[name].seq:  # subscribers have the first book already
-                next(message for message in iterators[index] if not message.trades)
+                next(message for message in iterators[index] if message.clear or message.bids or message.asks)
             more(index, now_ns)
         played = 0
         while queue:
@@ -334,21 +337,7 @@ class Venue:
         return Clockwork(self.markets[name].tape.meta.first_local_ts_ns, now_ns, self.speed, self.keep_times)
 
     async def _follow(self, market: Market, message: Message) -> None:
-        """The frames that a message of the tape makes."""
-        if message.clear or message.bids or message.asks:
-            market.apply(message)
-            if self._counted.pop("restart", 0):
-                await self._restart()
-            if self.mode == "binance":
-                diff = self._diffs[market.symbol]
-                if (frame := diff.follow(message)) is not None:
-                    await self._publish(diff.name, frame, is_book=True)
-            else:
-                for topic, stream in list(self._books.items()):
-                    if stream.market is market and (frame := stream.follow(message)) is not None:
-                        await self._publish(topic, frame, is_book=True)
-                    elif (frame := stream.repeat()) is not None:
-                        await self._publish(topic, frame, is_book=False)
+        """The frames that a message of the tape makes: its trades, then what they left of the book."""
         if message.trades:
             market.seq += 1
             if self.mode == "binance":
@@ -357,6 +346,25 @@ class Venue:
                 frames = bybit_frames.trade_frames(market, message)
             for frame in frames:
                 await self._publish(frame.get("topic") or frame["stream"], frame, is_book=False)
+        if message.clear or message.bids or message.asks:
+            market.apply(message)
+            if self._counted.pop("restart", 0):
+                await self._restart()
+            await self._follow_book(market, message)
+
+    async def _follow_book(self, market: Market, message: Message) -> None:
+        if self.mode == "binance":
+            diff = self._diffs[market.symbol]
+            if (change := diff.follow(message)) is not None:
+                await self._publish(diff.name, change, is_book=True)
+            return
+        for topic, stream in list(self._books.items()):
+            if stream.market is not market:
+                continue
+            if (change := stream.follow(message)) is not None:
+                await self._publish(topic, change, is_book=True)
+            elif (same := stream.repeat()) is not None:
+                await self._publish(topic, same, is_book=False)
 
     async def _restart(self) -> None:
         for topic, stream in list(self._books.items()):
