@@ -4,8 +4,9 @@
 
 cost    64 trials in batches of 16 over 12 hours of the market s1, and 12 more that stay fresh: seconds, and where
         they go
-found   tunes from the initial parameters, each on tapes of its own; the candidate's gain on evaluation tapes that no
-        search saw, beside the best of a dense grid over the same trust region on those very tapes
+found   tunes from the initial parameters, each on tapes of its own; the candidate's gain beside that of the best of a
+        dense grid over the same trust region: on the windows of the search, which the bound is about, and on evaluation
+        tapes that no search saw, where the grid's best is chosen on them and the candidate is not
 null    a champion that a search over the evaluation tapes could not improve; how often a tune on short tapes of other
         seeds promotes something against it
 
@@ -110,7 +111,7 @@ def found(work: Path, quick: bool) -> list[dict[str, Any]]:
     best = float(true.max())
     print(f"grid of {len(grid)} sets on {72 * len(truth)} evaluation windows: best gain {best:+.3f} bps at "
           f"{dict(zip(names, (grid[int(true.argmax())][n] for n in names), strict=True))}")  # fmt: skip
-    ratios = []
+    ratios, inside = [], []
     for seeds in FOUND_SEEDS[: 2 if quick else None]:
         tapes = [tape(work, seed, 6.0) for seed in seeds]
         result = tune(work, tapes, seed=seeds[0])
@@ -119,11 +120,16 @@ def found(work: Path, quick: bool) -> list[dict[str, Any]]:
         candidate = result.document["candidate"] or {}
         on_selection = gains(champion, [*grid, challenger], tapes[:1])
         ratios.append(gain / best)
+        inside.append(on_selection[-1] / on_selection[:-1].max())
         print(f"  seeds {seeds}: {result.verdict:<12} gain {gain:+.3f}, {100 * gain / best:.0f} % of the grid's best; "
               f"on its own selection windows {on_selection[-1]:+.3f} against {on_selection[:-1].max():+.3f}; "
               f"promised {candidate.get('shrunk_bps', 0.0):+.3f}")  # fmt: skip
-    mean, name = float(np.mean(ratios)), "tune: true gain of its candidate, of the grid's best"
-    return [row(name, mean, 1.0, "share", mean, "at least 0.9", mean >= 0.9)]
+    least, mean = float(min(inside)), float(np.mean(ratios))
+    name = "tune: gain of its candidate against the grid's best"
+    return [
+        row(f"{name}, least of {len(inside)}", least, 1.0, "share", least, "at least 0.9", least >= 0.9),
+        row(f"{name}, unseen tapes, mean", mean, 1.0, "share", mean, "-", True),
+    ]
 
 
 def best_champion(work: Path, truth: list[Tape]) -> tuple[Params, float]:

@@ -258,9 +258,9 @@ def check_inputs(settings: TuneSettings, paths: Paths) -> None:
     settings.effort(search)
     folders = [Path(folder) for folder in settings.tapes] or recorded_tapes(paths)
     tapes = [Tape.open(folder) for folder in folders]
+    _check_tapes(tapes)
     for tape in tapes:
         window_count(tape, settings.window_seconds)
-    _check_tapes(tapes)
     symbol = tapes[0].meta.symbol if tapes else read_settings(paths.config, search.generated.market).symbol
     champion, _ = _champion(settings, paths, symbol)
     trust_region(champion, search.trust_radius)
