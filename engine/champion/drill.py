@@ -31,7 +31,7 @@ from engine.soak_plan import make_plan
 from engine.warehouse.db import Warehouse
 from engine.warehouse.ingest import ingest
 
-WINDOW_SECONDS, WINDOWS_PER_ITERATION, ITERATIONS = 30, 4, 9
+WINDOW_SECONDS, WINDOWS_PER_ITERATION, ITERATIONS = 30, 6, 6
 GOOD = Params(base_spread_bps_delta=0.0, impact_cap_ratio=0.12, max_delta_ratio=0.2, touch_dwell_ms=0)
 BAD = Params(base_spread_bps_delta=0.6, impact_cap_ratio=0.04, max_delta_ratio=0.1, touch_dwell_ms=100)
 _SEED = 5
