@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
+from engine.locks import FileLock
 from engine.paths import Paths
-from engine.soak import SoakSettings
+from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import soak_lock
 from engine.soak_steps import Report
 from flows.job import job
@@ -23,15 +24,20 @@ from tasks.write_report import partial_report_if_stopped, write_report
 def soak(settings: SoakSettings) -> tuple[Report, str]:
     """Run a bot over a market, tune it between iterations, judge it, and report."""
     with soak_lock(Paths.from_environment()) as lock:
-        plan = plan_run(settings, lock)
-        with publishing_progress(plan), partial_report_if_stopped(plan), running_bot(plan) as bot:
-            first, *others = range(plan.schedule.iterations)
-            reach_edge(bot, first)
-            for iteration in others:
-                measured = measure_iteration(plan, iteration - 1)
-                if settings.auto_tune:
-                    tune_parameters(plan, measured)
-                bot.go_on(iteration)
-                reach_edge(bot, iteration)
-        report = write_report(plan)
+        _, report = soak_through(settings, lock)
     return report, publish_report(report.folder)
+
+
+def soak_through(settings: SoakSettings, lock: FileLock) -> tuple[RunPlan, Report]:
+    """The steps of a soak, from its plan to its report."""
+    plan = plan_run(settings, lock)
+    with publishing_progress(plan), partial_report_if_stopped(plan), running_bot(plan) as bot:
+        first, *others = range(plan.schedule.iterations)
+        reach_edge(bot, first)
+        for iteration in others:
+            measured = measure_iteration(plan, iteration - 1)
+            if settings.auto_tune:
+                tune_parameters(plan, measured)
+            bot.go_on(iteration)
+            reach_edge(bot, iteration)
+    return plan, write_report(plan)

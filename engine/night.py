@@ -1,0 +1,161 @@
+"""The morning's decisions after a soak: take the champion back, confirm challengers, look for new ones.
+
+    watch       every window since the champion took effect: ok, fallback or rollback       (engine.champion.guard)
+    rollback    former parameters in force again, report, event                              (engine.champion.rollback)
+    confirm     each waiting challenger on all windows since it was proposed: promoted, taken off the list, or it
+                waits, with the nights that are missing                                      (engine.champion.confirm)
+    tune        a search on what was recorded; what it finds must wait for fresh nights       (engine.search)
+
+Each step follows from what is on disk and may be done again after a kill: it ends the same. A night after which the
+champion was taken back confirms nobody: the challengers were compared with what is no champion any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.champion.confirm import Confirmation, confirm
+from engine.champion.guard import Guarded, guard
+from engine.champion.rollback import RolledBack, roll_back
+from engine.champion.store import ChampionStore
+from engine.files import write_atomic, write_json
+from engine.paths import Paths
+from engine.search.fresh_gates import gate_failures
+from engine.search.settings import TuneSettings
+from engine.search.tune import TuneResult
+from engine.soak import RunPlan
+from engine.soak_steps import open_warehouse
+from engine.tuning.bands import load_gates
+from engine.warehouse.edge import edge_report
+from engine.warehouse.evidence import record_trial
+
+NIGHT_JSON, NIGHT_MD = "NIGHT.json", "NIGHT.md"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the watch over the champion said and what was done about it."""
+
+    guarded: Guarded
+    rolled_back: RolledBack | None
+
+    @property
+    def sentence(self) -> str:
+        watch, champion = self.guarded.watch, self.guarded.champion
+        why = f" ({'; '.join(watch.reasons)})" if watch.reasons else ""
+        if self.rolled_back:
+            return f"{self.rolled_back.from_id} was taken back, {self.rolled_back.champion.id} is in force{why}."
+        if watch.verdict == "fallback":
+            return (
+                f"{champion.id} stays, but its last windows lost{why}: the calming package is what the next run needs."
+            )
+        return f"{champion.id} stays: nothing against it in {watch.windows} windows since it took effect."
+
+
+def watch_and_roll_back(plan: RunPlan) -> Watched:
+    """Judge the champion on every window since it took effect, and take it back where it must be.
+
+    Raises:
+        StorageError: history, report or event could not be written; done again it goes on where it stopped.
+    """
+    store = ChampionStore(plan.paths, plan.symbol)
+    with open_warehouse(plan.paths) as warehouse:
+        guarded = guard(warehouse, store, window_seconds=plan.schedule.window_seconds)
+    watch = guarded.watch
+    if watch.verdict != "rollback":
+        return Watched(guarded, None)
+    why = f"{'; '.join(watch.reasons)}, since {guarded.where}"
+    rolled = roll_back(plan.paths, plan.symbol, why=why, watch=watch, failing=guarded.champion.id)
+    return Watched(guarded, rolled)
+
+
+def confirm_challengers(plan: RunPlan) -> tuple[Confirmation, ...]:
+    """Every waiting challenger, those that waited longest first; a promotion ends it, since the others would have to
+    be compared with the new champion.
+
+    Raises:
+        StorageError: history or ledger could not be written; done again it goes on where it stopped.
+    """
+    store = ChampionStore(plan.paths, plan.symbol)
+    gates = load_gates(plan.paths.config)
+    done: list[Confirmation] = []
+    with open_warehouse(plan.paths) as warehouse:
+        lanes = {lane["id"]: lane["lane"] for lane in plan.lanes if "id" in lane}
+        totals: Mapping[int, Mapping[str, Any]] = {
+            lane["lane"]: lane for lane in edge_report(warehouse, plan.run_id)["lanes"]
+        }
+        for challenger in store.challengers():
+            failures = gate_failures(totals[lanes[challenger.id]], gates) if challenger.id in lanes else []
+            done.append(
+                confirm(
+                    warehouse,
+                    store,
+                    challenger,
+                    gate_failures=failures,
+                    window_seconds=plan.schedule.window_seconds,
+                )
+            )
+            if done[-1].promoted is not None:
+                break
+    return tuple(done)
+
+
+def tuning_of(plan: RunPlan, tuning: TuneSettings) -> TuneSettings:
+    """`tuning` on what the night recorded: the newest recorded tapes after a live night, else the tape it replayed."""
+    tapes = () if plan.live else (str(plan.tape),)
+    return tuning.model_copy(update={"tapes": tapes, "window_seconds": plan.schedule.window_seconds})
+
+
+def settle_tune(result: TuneResult, paths: Paths) -> str:
+    """Put a tune into the ledger of evidence and let its candidate wait for nights of its own; what became of it.
+
+    A tune's own fresh windows show that a candidate is worth the nights, they do not promote it: a promotion takes
+    windows of real runs, and is paid for from the error budget.
+
+    Raises:
+        StorageError: ledger or list could not be written; done again it ends the same.
+    """
+    evidence = result.evidence
+    with open_warehouse(paths) as warehouse:
+        record_trial(
+            warehouse,
+            paths,
+            result.symbol,
+            tune_id=result.tune_id,
+            trials=evidence["trials"],
+            lanes=result.document["effort"]["lanes"],
+            tape_digests=[*evidence["selection_tapes"], *evidence["fresh_tapes"]],
+            seed=evidence["seed"],
+        )
+    if result.challenger is None or result.verdict in ("REJECT", "HOLD"):
+        return f"Nothing new to confirm: {result.verdict}."
+    store = ChampionStore(paths, result.symbol)
+    if result.challenger == store.current().params:
+        return "Nothing new to confirm: the champion's own set came out best."
+    seen_ns = max(tape["last_exch_ts_ns"] for tape in result.document["tapes"])
+    challenger = store.propose(result.challenger, why=result.reason, origin=result.tune_id, fresh_after_ns=seen_ns + 1)
+    return f"{challenger.id} waits for its confirmation: it runs beside the champion in the coming soaks."
+
+
+def write_night(
+    folder: Path, watched: Watched, confirmed: tuple[Confirmation, ...], tuned: TuneResult | None, settled: str
+) -> Path:
+    """NIGHT.json and NIGHT.md in the run's folder; the Markdown's path. They are no artefacts of the run itself: they
+    rest on other nights too."""
+    value = {
+        "watch": {"verdict": watched.guarded.watch.verdict, "sentence": watched.sentence},
+        "rolled_back": watched.rolled_back.to_json() if watched.rolled_back else None,
+        "confirmations": [one.to_json() for one in confirmed],
+        "tune": {"id": tuned.tune_id, "verdict": tuned.verdict, "reason": tuned.reason} if tuned else None,
+        "settled": settled,
+    }
+    lines = ["# The morning after", "", f"- Champion: {watched.sentence}"]
+    lines += [f"- {one.challenger.id}: {one.reason}" for one in confirmed] or ["- No challenger waited."]
+    if tuned:
+        lines.append(f"- Tune {tuned.tune_id}: {tuned.verdict}, {tuned.reason.rstrip('.')}. {settled}")
+    write_json(folder / NIGHT_JSON, value)
+    write_atomic(folder / NIGHT_MD, ("\n".join(lines) + "\n").encode())
+    return folder / NIGHT_MD

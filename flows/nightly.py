@@ -1,0 +1,37 @@
+"""The nightly job: soak from the champion, watch it, confirm challengers, look for new ones, tell the operator."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from engine.night import tuning_of
+from engine.paths import Paths
+from engine.search.settings import TuneSettings
+from engine.soak import SoakSettings
+from engine.soak_plan import soak_lock
+from engine.soak_steps import Report
+from flows.job import job
+from flows.soak import soak_through
+from tasks.night_confirm import confirm_challengers
+from tasks.night_settle import settle_night
+from tasks.night_watch import watch_champion
+from tasks.publish_report import publish_report
+from tasks.send_notice import notice_if_crashed, send_notice
+from tasks.tune_search import tune_search
+
+EFFORT = TuneSettings(profile="quick")
+
+
+@flow(name="soak", persist_result=False)
+@job
+def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple[Report, str]:
+    """One night, from the champion's first quote to the notice in the morning."""
+    with notice_if_crashed("nightly-soak"), soak_lock(Paths.from_environment()) as lock:
+        plan, report = soak_through(settings, lock)
+        watched = watch_champion(plan)
+        confirmed = () if watched.rolled_back else confirm_challengers(plan)
+        tuned = tune_search(tuning_of(plan, tuning))
+        settle_night(report, watched, confirmed, tuned)
+        message = publish_report(report.folder)
+        send_notice(report.folder)
+    return report, message
