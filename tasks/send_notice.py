@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect.exceptions import TerminationSignal
 
-from engine.errors import InterruptedRun, NightsoakError
+from engine.errors import InterruptedRun, NightsoakError, RunError
 from engine.notice_outbox import Delivered, deliver
 from engine.notices import Notice, crash_notice, load_notice_settings, run_notice
 from engine.paths import Paths
@@ -44,7 +44,7 @@ def notice_if_crashed(what: str) -> Iterator[None]:
 
 def send_crash_notice(what: str, reason: str) -> Delivered:
     """For Prefect's on_crashed hooks, which run where the flow's own process is gone."""
-    return _deliver(Paths.from_environment(), [crash_notice(what, RuntimeError(reason))])
+    return _deliver(Paths.from_environment(), [crash_notice(what, RunError(reason))])
 
 
 def _deliver(paths: Paths, notices: Sequence[Notice]) -> Delivered:

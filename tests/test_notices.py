@@ -21,7 +21,7 @@ from engine.notice_outbox import deliver, outbox_file
 from engine.notices import Notice, NoticeSettings, crash_notice, event_notice, load_notice_settings, run_notice
 from engine.paths import CHECKOUT, Paths
 from nightsoak.__main__ import main
-from tasks.send_notice import notice_if_crashed, send_notice
+from tasks.send_notice import notice_if_crashed, send_crash_notice, send_notice
 
 EXAMPLE = CHECKOUT / "reports" / "example"
 SECRET = "hunter2"
@@ -229,6 +229,8 @@ def test_a_flow_sends_and_is_never_failed_by_it(
     with pytest.raises(InterruptedRun), notice_if_crashed("soak"):
         raise InterruptedRun("interrupted")
     assert len(to_receiver.posts) == 2
+    assert send_crash_notice("soak/nightly-soak", "its process was killed").sent == 1
+    assert to_receiver.posts[-1]["message"].startswith("Why: its process was killed")
     paths.datasets.rename(paths.datasets.with_name("gone"))
     paths.datasets.write_text("in the way")
     with caplog.at_level(logging.WARNING):
