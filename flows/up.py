@@ -24,7 +24,7 @@ from engine.errors import RunError
 from engine.paths import CHECKOUT
 from flows.server_record import ServerRecord, answers, remove_record, write_record
 
-_READY_S = 90.0
+_READY_S = 180.0
 _GRACE_S = {"deploy": 1.0, "worker": 5.0, "runs": 15.0, "server": 5.0}
 _MOST_RESTARTS = 5
 _PR_SET_CHILD_SUBREAPER = 36

@@ -36,7 +36,7 @@ PREFECT = Path(sys.executable).with_name("prefect")
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 SCREENSHOT = CHECKOUT / "docs" / "images" / "report-in-ui.png"
 ZONE = "Europe/Berlin"
-_WAIT_S = 180.0
+_WAIT_S = 240.0
 
 
 @dataclass
