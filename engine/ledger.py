@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from engine.instrument import UNITS_PER_QUOTE, Instrument
-from engine.maker.state import REC_FILL, Array
+from engine.maker.state import MAKER, REC_FILL, TAKER, Array
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,18 @@ def lane_components(
     mid2_start: int,
     mid2_end: int,
     position_start: int = 0,
+    taker_fee_rate: Fraction | None = None,
 ) -> Components:
     """The five components of one lane's fills among RECORD_DTYPE rows, marked from `mid2_start` to `mid2_end`.
 
-    A fee is `fee_rate` x notional, + rebate, - cost, rounded half to even per fill. A fill whose quote or fill
+    A fee is `fee_rate` x notional, + rebate, - cost, rounded half to even per fill; a taker's fill (a flattened
+    position) pays `taker_fee_rate`, where that is given. A fill whose quote or fill
     mid is unknown (0) takes its own price for it: the identity stays exact, the split is then less informative.
     """
     fills = gross = slippage = fees = inventory = notional = 0
     position, last = position_start, value(mid2_start)
-    for side, lots, price, quote_mid2, fill_mid2 in _fills(records, lane):
+    rates = {MAKER: fee_rate, TAKER: fee_rate if taker_fee_rate is None else taker_fee_rate}
+    for side, lots, price, quote_mid2, fill_mid2, liquidity in _fills(records, lane):
         v = value(2 * price)
         mid = value(fill_mid2) if fill_mid2 else v
         quoted = value(quote_mid2) if quote_mid2 else mid
@@ -85,7 +88,7 @@ def lane_components(
         gross += side * lots * (quoted - v)
         slippage += side * lots * (mid - quoted)
         amount = lots * abs(v)
-        fees += round(fee_rate * amount)
+        fees += round(rates[liquidity] * amount)
         notional += amount
         position += side * lots
         last = mid
@@ -94,7 +97,7 @@ def lane_components(
     return Components(fills, gross, slippage, fees, inventory, notional)
 
 
-def _fills(records: Array, lane: int) -> Iterable[tuple[int, int, int, int, int]]:
+def _fills(records: Array, lane: int) -> Iterable[tuple[int, int, int, int, int, int]]:
     mine = records[(records["kind"] == REC_FILL) & (records["lane"] == lane)]
     return zip(
         mine["side"].tolist(),
@@ -102,5 +105,6 @@ def _fills(records: Array, lane: int) -> Iterable[tuple[int, int, int, int, int]
         mine["price_ticks"].tolist(),
         mine["quote_mid2"].tolist(),
         mine["fill_mid2"].tolist(),
+        mine["code"].tolist(),
         strict=True,
     )

@@ -20,8 +20,10 @@ from engine.maker.state import (
     EVENT_CANCEL,
     EVENT_NAMES,
     EVENT_NEW,
+    MAKER,
     REASON_NAMES,
     REC_FILL,
+    TAKER,
     Array,
 )
 
@@ -49,15 +51,21 @@ class RecordFormatter:
 
     Args:
         instrument: the grid and the value function.
-        maker_fee_rate: share of notional, + rebate, - cost; the maker is post-only, so every fill is a maker's.
+        maker_fee_rate: share of notional, + rebate, - cost.
         first_order_ids: by lane, what to add to the kernel's order ids (a resumed kernel counts from 1 again).
+        taker_fee_rate: the same where a position was taken out by a taker order; the maker's where it is not given.
     """
 
     def __init__(
-        self, instrument: Instrument, maker_fee_rate: Decimal, first_order_ids: dict[int, int] | None = None
+        self,
+        instrument: Instrument,
+        maker_fee_rate: Decimal,
+        first_order_ids: dict[int, int] | None = None,
+        taker_fee_rate: Decimal | None = None,
     ) -> None:
         self.instrument = instrument
-        self._rate = Fraction(maker_fee_rate)
+        taker = maker_fee_rate if taker_fee_rate is None else taker_fee_rate
+        self._rates = {MAKER: Fraction(maker_fee_rate), TAKER: Fraction(taker)}
         self._order_base = first_order_ids or {}
         # A run quotes at some thousands of prices and a handful of sizes: each is put into words once.
         self._price = cache(lambda ticks: _on_grid(instrument.price(ticks), instrument.tick))
@@ -65,9 +73,9 @@ class RecordFormatter:
         self._qty = cache(lambda lots: _on_grid(instrument.qty(lots), instrument.lot))
         self._fee = cache(self._fee_text)
 
-    def _fee_text(self, price_ticks: int, qty_lots: int) -> str:
+    def _fee_text(self, price_ticks: int, qty_lots: int, liquidity: int) -> str:
         value_units = abs(self.instrument.value_units(self.instrument.price(price_ticks))) * qty_lots
-        return decimal_text(Decimal(round(value_units * self._rate)).scaleb(-VALUE_SCALE))
+        return decimal_text(Decimal(round(value_units * self._rates[liquidity])).scaleb(-VALUE_SCALE))
 
     def qty(self, lots: int) -> str:
         return self._qty(lots)
@@ -101,8 +109,8 @@ class RecordFormatter:
             record["fill_mid"], record["fill_mid2"] = self._mid(fill_mid2), fill_mid2
         if kind == REC_FILL:
             record["type"] = "fill"
-            record["liquidity"] = "maker"
-            record["fee"] = self._fee(price_ticks, qty_lots)
+            record["liquidity"] = "taker" if code == TAKER else "maker"
+            record["fee"] = self._fee(price_ticks, qty_lots, code)
             record["fee_currency"] = self.instrument.pnl_currency
             record["order_age_ms"] = age_ns / _NS_PER_MS
             record["position_after"] = self._qty(position_lots)

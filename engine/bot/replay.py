@@ -101,7 +101,9 @@ def _bot(
         params=params,
         overrides_file=plan.overrides_file,
         market=market(Start(config, lanes, now_ns, [positions[lane] for lane in range(len(lanes))])),
-        formatter=RecordFormatter(instrument, profile.maker_fee_rate, dict(tail.last_order_ids) if tail else None),
+        formatter=RecordFormatter(
+            instrument, profile.maker_fee_rate, dict(tail.last_order_ids) if tail else None, profile.taker_fee_rate
+        ),
         journal=journal,
         ear=ear,
         say=say,

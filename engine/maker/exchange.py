@@ -13,12 +13,14 @@ an event that no order of ours can feel costs one comparison, however many lanes
 from __future__ import annotations
 
 from engine.jit import compiled, inlined
-from engine.maker.book import clear, judge, set_level
+from engine.maker.book import clear, judge, next_level, set_level
 from engine.maker.queue import after_depth, fillable_lots
 from engine.maker.resting import join, leave, lower_top
 from engine.maker.state import (
+    ANSWERS,
     ASK_CANCEL,
     ASK_NEW,
+    ASK_TAKE,
     EARLIEST,
     EX_BEST,
     EX_BOOK,
@@ -29,11 +31,13 @@ from engine.maker.state import (
     EX_PTR,
     EX_WORST,
     EX_WORST_ASK,
+    MAKER,
     NOWHERE,
     OUTSIDE,
     REASON_GAP,
     REASON_GONE,
     REASON_POST_ONLY,
+    REASON_SIZE,
     REQ_COUNT,
     REQ_HEAD,
     RES_COUNT,
@@ -46,6 +50,8 @@ from engine.maker.state import (
     SAY_EXPIRE,
     SAY_FILL,
     SAY_REJECT,
+    TAKE_LEVELS,
+    TAKER,
     TOP_REST,
     WIDTH,
     WINDOW_LOW,
@@ -98,7 +104,7 @@ def fill(st: State, cfg: Config, order: int, side: int, lots: int, ts_ns: int) -
     if leaves == 0:
         leave(st, order, side)
     mid2 = st.details[order]["ex_mid2"]
-    answer(st, cfg, order, SAY_FILL, 0, ts_ns, key, lots, mid2, o["ex_sent_ns"], 1 if leaves == 0 else 0)
+    answer(st, cfg, order, SAY_FILL, MAKER, ts_ns, key, lots, mid2, o["ex_sent_ns"], 1 if leaves == 0 else 0)
 
 
 @inlined
@@ -176,6 +182,25 @@ def note_depth(s: Array, book: Array, width: int, side: int, key: int, lots: int
         s[EX_WORST + side] = key
 
 
+@compiled
+def take_liquidity(st: State, cfg: Config, order: int, side: int, lots: int, ts_ns: int) -> None:
+    """A taker order arrives: it fills against what the other side displays, level by level; the rest expires."""
+    s, o, mid2 = st.scalars, st.orders[order], st.details[order]["asked_mid2"]
+    width, other = s[WIDTH], 1 - side
+    level = NOWHERE if s[EX_GAP] else s[EX_BEST + other]
+    for _ in range(TAKE_LEVELS):
+        if level < 0 or lots == 0:
+            break
+        got = min(lots, st.ex_book[other * width + level])
+        lots -= got
+        over = 1 if lots == 0 else 0
+        answer(st, cfg, order, SAY_FILL, TAKER, ts_ns, width - 1 - level, got, mid2, o["asked_ns"], over)
+        level = next_level(st.ex_book, other * width, level - 1)
+    if lots:
+        why = REASON_GAP if s[EX_GAP] else REASON_SIZE
+        answer(st, cfg, order, SAY_EXPIRE, why, ts_ns, o["asked_key"], lots, mid2, o["asked_ns"], 1)
+
+
 @inlined
 def take_request(st: State, cfg: Config, out: Array) -> None:
     """The oldest request arrives: accept, refuse or end the order, and send the answer.
@@ -205,6 +230,9 @@ def take_request(st: State, cfg: Config, out: Array) -> None:
             o["ex_sent_ns"] = o["asked_ns"]
             join(st, cfg, order, side, key)
     elif standing == NOWHERE:
+        if what == ASK_TAKE:
+            take_liquidity(st, cfg, order, side, lots, now)
+            return
         say, reason = SAY_REJECT, REASON_GONE
     elif what == ASK_CANCEL:
         leave(st, order, side)
@@ -258,7 +286,7 @@ def take_events(
             ts = max(ts, s[EX_CLOCK])
             s[EX_CLOCK] = ts
             while s[REQ_COUNT] and st.requests[s[REQ_HEAD]]["at_ns"] < ts:
-                if st.responses.shape[0] - s[RES_COUNT] < 2:
+                if st.responses.shape[0] - s[RES_COUNT] < ANSWERS:
                     s[EX_PTR] = i
                     return RING_FULL, ts
                 take_request(st, cfg, out)

@@ -10,10 +10,12 @@ moment moves forward to it.
 from __future__ import annotations
 
 from engine.jit import compiled
+from engine.maker.controls import held_step
 from engine.maker.exchange import take_events, take_request
 from engine.maker.local import hear_response, see_events
 from engine.maker.rules import s1, symmetric
 from engine.maker.state import (
+    ANSWERS,
     DONE,
     NEVER,
     NEXT_STEP,
@@ -78,7 +80,7 @@ def advance(
             hear_response(st, out)
             busy = True
         while not cfg.arrival and s[REQ_COUNT] and st.requests[s[REQ_HEAD]]["at_ns"] <= moment:
-            if st.responses.shape[0] - s[RES_COUNT] < 2:
+            if st.responses.shape[0] - s[RES_COUNT] < ANSWERS:
                 return RING_FULL
             take_request(st, cfg, out)
             busy = True
@@ -88,7 +90,9 @@ def advance(
             soonest = NEVER
             for k in range(lanes):
                 if st.next_step_ns[k] <= moment:
-                    if cfg.rule == RULE_S1:
+                    if st.lanes[k]["hold"]:
+                        held_step(st, cfg, out, k, moment)
+                    elif cfg.rule == RULE_S1:
                         s1(st, cfg, out, trace, k, moment)
                     else:
                         symmetric(st, cfg, out, trace, k, moment)

@@ -11,10 +11,12 @@ from engine.maker.state import (
     ASK_AMEND,
     ASK_CANCEL,
     ASK_NEW,
+    ASK_TAKE,
     CANCEL_SENT,
     ENDED,
     EVENT_ACK,
     EVENT_EXPIRE,
+    EVENT_NEW,
     EVENT_REJECT,
     EVENTS,
     FREE,
@@ -30,6 +32,7 @@ from engine.maker.state import (
     LO_PTR,
     LO_TS,
     LO_VERSION,
+    MARKERS,
     NEVER,
     NEW_SENT,
     REC_FILL,
@@ -101,6 +104,7 @@ def see_events(
             if 0 <= key < width:
                 set_level(book, s, LO_BOOK, width, side, key, qty_lots[i])
         elif kind[i] == _MARKER:
+            s[MARKERS] += 1
             if flag & _GAP:
                 s[LO_GAP] = 1
                 s[LO_MOVED] = 1
@@ -167,21 +171,22 @@ def send(st: State, cfg: Config, out: Array, order: int, what: int, key: int, lo
     r["at_ns"] = now + cfg.entry_ns
     r["order"] = order
     s[REQ_COUNT] += 1
-    if what == ASK_NEW:
+    if what in (ASK_NEW, ASK_TAKE):
         lane["next_id"] += 1
     elif what == ASK_AMEND:
         st.details[order]["asked_leaves"] = o["asked_lots"]
-    o["lo_state"] = NEW_SENT + 2 * (what > ASK_NEW) + (what > ASK_AMEND)
+    o["lo_state"] = AMEND_SENT if what == ASK_AMEND else CANCEL_SENT if what == ASK_CANCEL else NEW_SENT
     o["asked"] = what
     o["asked_key"] = key
     o["asked_lots"] = lots
     o["asked_ns"] = now
     if out.shape[0]:
         detail = st.details[order]
-        if what == ASK_NEW:
+        if what in (ASK_NEW, ASK_TAKE):
             detail["id"] = lane["next_id"]
         detail["asked_mid2"] = s[LO_MID2]
-        record(st, out, REC_ORDER, order, now, 0, what, reason, key, lots, s[LO_MID2], 0, 0, s[LO_LATENCY], 0)
+        code = EVENT_NEW if what == ASK_TAKE else what
+        record(st, out, REC_ORDER, order, now, 0, code, reason, key, lots, s[LO_MID2], 0, 0, s[LO_LATENCY], 0)
 
 
 @inlined
@@ -223,7 +228,7 @@ def hear_response(st: State, out: Array) -> None:
             o["lo_state"] = ENDED if waiting else FREE
         if out.shape[0]:
             record(
-                st, out, REC_FILL, order, now, r["exch_ts_ns"], 0, 0, r["key"], r["lots"], r["mid2"],
+                st, out, REC_FILL, order, now, r["exch_ts_ns"], r["reason"], 0, r["key"], r["lots"], r["mid2"],
                 r["fill_mid2"], r["exch_ts_ns"] - r["sent_ns"], now - r["exch_ts_ns"], r["over"],
             )  # fmt: skip
         return

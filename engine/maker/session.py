@@ -18,6 +18,7 @@ from engine.maker.state import (
     EVENTS,
     EX_BOOK,
     EX_WORST,
+    FLATTENING,
     FREE_PLACES,
     GAPS,
     LANE_DTYPE,
@@ -25,12 +26,14 @@ from engine.maker.state import (
     LO_BEST_ASK,
     LO_BOOK,
     LO_MID2,
+    MARKERS,
     NEVER,
     NEXT_STEP,
     NOW,
     NOWHERE,
     ORDER_DTYPE,
     OUTSIDE,
+    PAUSED,
     PLACE_DTYPE,
     RECORD_DTYPE,
     RECORDS,
@@ -169,6 +172,23 @@ class MakerSession:
         row["spread_delta"] = params["base_spread_bps_delta"]
         row["impact_cap_ratio"] = params["impact_cap_ratio"]
         row["max_delta_ratio"] = params["max_delta_ratio"]
+
+    def set_paused(self, lane: int, paused: bool) -> None:
+        """From its next step on, a paused lane pulls its quotes and sends none until it is let go."""
+        row = self.state.lanes[lane]
+        row["hold"] = (row["hold"] | PAUSED) if paused else (row["hold"] & ~PAUSED)
+
+    def flatten(self, lane: int) -> None:
+        """From its next step on, the lane takes its position out by taker orders, without quoting, until it is flat.
+
+        A gap or a clear ends it. Afterwards the lane quotes again, unless it is paused.
+        """
+        row = self.state.lanes[lane]
+        row["hold"] |= FLATTENING
+        row["hold_marker"] = self.state.scalars[MARKERS]
+
+    def is_flattening(self, lane: int) -> bool:
+        return bool(self.state.lanes[lane]["hold"] & FLATTENING)
 
     def advance(self, columns: Sequence[Array], until_ns: int, exch_order: Array | None = None) -> Array:
         """Process everything with time < `until_ns`; returns RECORD_DTYPE rows in time order.

@@ -44,10 +44,14 @@ EVENT_NAMES = ("new", "amend", "cancel", "ack", "reject", "expire")
     REASON_SIZE,
     REASON_TAIL_AGE,
     REASON_REQUOTE,
-) = range(12)
+    REASON_PAUSED,
+    REASON_FLATTEN,
+) = range(14)
 REASON_NAMES = (
     "", "new", "amend", "cancel", "post_only", "gone", "gap", "risk", "stale", "size", "tail_age", "requote",
+    "paused", "flatten",
 )  # fmt: skip
+MAKER, TAKER = 0, 1  # code of a fill
 BLOCK_NAMES = ("min_interval", "throttle", "concurrency", "risk", "stale", "gap")
 BLOCK_MIN_INTERVAL, BLOCK_THROTTLE, BLOCK_CONCURRENCY, BLOCK_RISK, BLOCK_STALE, BLOCK_GAP = range(6)
 
@@ -55,8 +59,14 @@ BLOCK_MIN_INTERVAL, BLOCK_THROTTLE, BLOCK_CONCURRENCY, BLOCK_RISK, BLOCK_STALE, 
 FREE, NEW_SENT, LIVE, AMEND_SENT, CANCEL_SENT, ENDED = range(6)  # ENDED: over, but an answer is still under way
 
 # --- requests and responses ----------------------------------------------------------------------------------------
-ASK_NEW, ASK_AMEND, ASK_CANCEL = 0, 1, 2
+ASK_NEW, ASK_AMEND, ASK_CANCEL, ASK_TAKE = 0, 1, 2, 3
 SAY_ACK, SAY_REJECT, SAY_EXPIRE, SAY_FILL, SAY_END = 0, 1, 2, 3, 4  # expire answers a request, end does not
+
+TAKE_LEVELS = 5  # levels that a taker order works through at most
+ANSWERS = TAKE_LEVELS + 2  # responses that a request leads to at most, and one to spare
+
+# --- hands on a lane (controls.py), bits of LANE_DTYPE's hold -----------------------------------------------------
+PAUSED, FLATTENING = 1, 2
 
 # --- why advance() returned ----------------------------------------------------------------------------------------
 DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
@@ -70,9 +80,9 @@ DONE, RECORDS_FULL, RING_FULL = 0, 1, 2
     REQ_HEAD, REQ_COUNT, RES_HEAD, RES_COUNT, NEXT_STEP, RECORDS,
     TOP_REST, TOP_REST_ASK, RESTING, RESTING_ASK,
     OUTSIDE, CROSSED_ENDS, GAPS, EVENTS, DEPTH_VERSION, DEPTH_LOTS, DEPTH_LOTS_ASK, SEEN_BID, SEEN_ASK,
-    EX_CLOCK, EARLIEST, SLOTS, EX_WORST, EX_WORST_ASK, FREE_PLACES,
+    EX_CLOCK, EARLIEST, SLOTS, EX_WORST, EX_WORST_ASK, FREE_PLACES, MARKERS,
     SCALARS,
-) = range(54)  # fmt: skip
+) = range(55)  # fmt: skip
 EX_BOOK, LO_BOOK = EX_BEST, LO_BEST
 BEST, BACK, GAP, MID2, CROSSED, MOVED = 0, 2, 4, 5, 6, 7
 """A book's scalars stand at EX_BOOK + x and LO_BOOK + x; fields named ..._ASK follow their bid's.
@@ -83,21 +93,23 @@ message end. EX_CLOCK: in order of receipt, the latest exchange time met; EARLIE
 at the soonest, as nothing is known of an event before it arrived.
 EX_WORST: lowest key with size at the exchange, WIDTH = none: beyond it nothing is displayed.
 TOP_REST: no order of ours rests at a higher key (lowered when it is next looked at), -1 = none; RESTING: how many.
+MARKERS: gaps and clears that the strategy has met.
 """
 
 LANE_DTYPE = np.dtype(
     [
         # what every step looks at: one cache line
-        ("seen_touch", "<i8"), ("position_lots", "<i8"), ("interval_ns", "<i8"),
-        ("half_spread_ticks", "<f8"), ("skew_ticks", "<f8"), ("next_id", "<i8"), ("steps", "<i8"), ("fills", "<i8"),
-        ("cash_tick_lots", "<i8"), ("filled_lots", "<i8"),
+        ("seen_touch", "<i8"), ("hold", "<i8"), ("position_lots", "<i8"), ("interval_ns", "<i8"),
+        ("half_spread_ticks", "<f8"), ("skew_ticks", "<f8"), ("next_id", "<i8"), ("steps", "<i8"),
+        ("fills", "<i8"), ("cash_tick_lots", "<i8"), ("filled_lots", "<i8"), ("hold_marker", "<i8"),
         # more of the lane's parameters, in the kernel's units
         ("token_ns", "<i8"), ("tail_age_ns", "<i8"), ("dwell_ns", "<i8"), ("min_lots", "<i8"),
         ("spread_delta", "<f8"), ("impact_cap_ratio", "<f8"), ("max_delta_ratio", "<f8"),
     ]
 )  # fmt: skip
 """One row per lane. seen_touch: the touch its last step settled with, STIRRED when something has happened to the lane
-since or is still to be done. cash_tick_lots = sum of -side * qty_lots * price_ticks, exact for linear contracts."""
+since or is still to be done. hold: bits PAUSED and FLATTENING; hold_marker: MARKERS when the flattening began.
+cash_tick_lots = sum of -side * qty_lots * price_ticks, exact for linear contracts."""
 
 STIRRED = -1
 
@@ -146,7 +158,8 @@ RECORD_DTYPE = np.dtype(
         )
     ]
 )  # fmt: skip
-"""What happened, in time order. side: +1 buy, -1 sell. `over` = 1 where the order ended with this record."""
+"""What happened, in time order. side: +1 buy, -1 sell. `over` = 1 where the order ended with this record.
+code: an order's event, or a fill's MAKER or TAKER."""
 
 
 class Config(NamedTuple):

@@ -15,11 +15,13 @@ from engine.maker.state import (
     BLOCK_NAMES,
     EVENT_ACK,
     EVENT_NEW,
+    MAKER,
     REASON_NEW,
     REASON_NONE,
     REC_FILL,
     REC_ORDER,
     RECORD_DTYPE,
+    TAKER,
 )
 from engine.paths import CHECKOUT
 
@@ -106,6 +108,14 @@ def test_a_fee_is_rate_times_notional_to_the_unit(instrument: Instrument, rate: 
         error = abs(Fraction(record["fee"]) - notional * Fraction(rate))
         assert error <= (Fraction(qty_lots) * abs(Fraction(rate)) / 2 + Fraction(1, 2)) / 10**12
         assert record["fee_currency"] == instrument.pnl_currency
+
+
+def test_a_taker_fill_pays_the_takers_fee() -> None:
+    formatter = RecordFormatter(BTC, Decimal("0.00005"), taker_fee_rate=Decimal("-0.0005"))
+    fills = [rows(kind=REC_FILL, side=-1, price_ticks=600_000, qty_lots=10, code=code) for code in (MAKER, TAKER)]
+    maker, taker = formatter.rows(np.concatenate(fills))  # 60000 x 0.010 = 600
+    assert (maker["liquidity"], Decimal(maker["fee"])) == ("maker", Decimal("0.03"))
+    assert (taker["liquidity"], Decimal(taker["fee"])) == ("taker", Decimal("-0.3"))
 
 
 def test_order_ids_of_a_resumed_run_go_on() -> None:

@@ -106,7 +106,7 @@ class Order:
     traded: float = 0.0
     mid2: int = 0
     sent_ns: int = 0
-    # the strategy: free | new | live | amend | cancel | ended
+    # the strategy: free | new | live | amend | cancel | take | ended
     state: str = "free"
     known_price: int = 0
     asked_price: int = 0
@@ -131,6 +131,9 @@ class Lane:
     position: int = 0
     next_step_ns: int = 0
     interval_ns: int = 0
+    paused: bool = False
+    flattening: bool = False
+    markers: int = 0  # gaps and clears met before the flattening began
     sums: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("fills", "cash_tick_lots", "filled_lots", "ordered"), 0)
     )
@@ -139,7 +142,7 @@ class Lane:
 @dataclass
 class Request:
     order: Order
-    what: str  # new | amend | cancel
+    what: str  # new | amend | cancel | take
     price: int
     lots: int
     known_leaves: int
@@ -182,7 +185,7 @@ class Reference:
         self.touch_since = [0, 0]
         self.spread = 0.0
         self.valid_ns, self.valid_since, self.valid_read = 0, 0, 0
-        self.seen, self.outside, self.gaps = 0, 0, 0
+        self.seen, self.outside, self.gaps, self.markers = 0, 0, 0, 0
         self.steps_at: set[int] = set()
         # by order of receipt only: the latest exchange time met, the event at hand's local time, requests under way
         self.clock_ns, self.earliest_ns = -(2**62), -(2**62)
@@ -369,7 +372,9 @@ class Reference:
 
         opposite = book.best[1 - order.side]
         meets = opposite is not None and reaches(order.side, ask.price, opposite)
-        if ask.what == "new":
+        if ask.what == "take":
+            self.take_liquidity(now, ask)
+        elif ask.what == "new":
             if book.gap or meets:
                 say("expire", "gap" if book.gap else "post_only", ask.price, ask.lots, over=1)
                 return
@@ -392,6 +397,22 @@ class Reference:
                 order.leaves, order.mid2, order.sent_ns = lots, ask.mid2, ask.sent_ns
             say("ack", "amend", order.price, order.leaves)
 
+    def take_liquidity(self, now: int, ask: Request) -> None:
+        """A taker order meets the first five levels of the other side, then what is left of it expires."""
+        order, book, lots = ask.order, self.exchange, ask.lots
+        side, best = 1 - order.side, self.exchange.best[1 - order.side]
+        levels = [] if book.gap or best is None else [p for p in book.lots[side] if not better(side, p, best)]
+        for price in sorted(levels, reverse=side == BID)[:5]:
+            got = min(lots, book.at(side, price))
+            lots -= got
+            self.say(
+                now, self.hear_fill, order, price, got, ask.mid2, book.mid2, now, ask.sent_ns, lots == 0, "taker",
+            )  # fmt: skip
+            if lots == 0:
+                return
+        why = "gap" if book.gap else "size"
+        self.answer(now, order, "expire", why, ask.what, ask.price, lots, ask.mid2, ask.sent_ns, over=1)
+
     def rest(self, order: Order, ask: Request, lots: int) -> None:
         self.counter += 1
         order.arrival = self.counter
@@ -406,6 +427,7 @@ class Reference:
         exch_ts_ns, _, kind, flags, price, lots = row
         self.seen += 1
         if kind == MARKER:
+            self.markers += 1
             if flags & GAP:
                 self.local.gap = True
                 self.gaps += 1
@@ -435,7 +457,7 @@ class Reference:
 
     def hear_fill(
         self, now: int, order: Order, price: int, lots: int, mid2: int, fill_mid2: int, exch_ts_ns: int,
-        sent_ns: int, over: bool,
+        sent_ns: int, over: bool, liquidity: str = "maker",
     ) -> None:  # fmt: skip
         lane, sign = self.lanes[order.lane], 1 - 2 * order.side
         lane.position += sign * lots
@@ -448,6 +470,7 @@ class Reference:
         self.record(
             order, kind=2, ts_ns=now, exch_ts_ns=exch_ts_ns, price_ticks=price, qty_lots=lots, quote_mid2=mid2,
             fill_mid2=fill_mid2, age_ns=exch_ts_ns - sent_ns, latency_ns=now - exch_ts_ns, over=int(over),
+            code=int(liquidity == "taker"),
         )  # fmt: skip
 
     def hear_answer(
@@ -482,13 +505,14 @@ class Reference:
         else:
             self.put(now + self.config.entry_ns, REQUEST, self.arrive, ask)
         order.asked_price, order.state = price, what
-        if what == "new":
+        if what in ("new", "take"):
             sums = self.lanes[order.lane].sums
             sums["ordered"] += 1
             order.id = sums["ordered"]
             order.known_price, order.known_leaves, order.known_sent_ns = price, lots, now
         self.record(
-            order, kind=1, ts_ns=now, code=EVENT_NAMES.index(what), reason=REASON_NAMES.index(reason),
+            order, kind=1, ts_ns=now, code=EVENT_NAMES.index("new" if what == "take" else what),
+            reason=REASON_NAMES.index(reason),
             price_ticks=price, qty_lots=lots, quote_mid2=self.local.mid2, latency_ns=self.message_latency_ns,
         )  # fmt: skip
 
@@ -500,13 +524,40 @@ class Reference:
         self.steps_at.discard(now)
         for lane in self.lanes:
             if lane.next_step_ns == now:
-                if self.config.rule == S1:
+                if lane.paused or lane.flattening:
+                    self.held(now, lane)
+                elif self.config.rule == S1:
                     self.s1(now, lane)
                 else:
                     self.symmetric(now, lane)
                 lane.next_step_ns = now + lane.interval_ns
         for lane in self.lanes:
             self.plan_step(lane.next_step_ns)
+
+    def set_paused(self, k: int, paused: bool) -> None:
+        self.lanes[k].paused = paused
+
+    def flatten(self, k: int) -> None:
+        self.lanes[k].flattening, self.lanes[k].markers = True, self.markers
+
+    def held(self, now: int, lane: Lane) -> None:
+        """A lane that is paused or flattening: no quotes; taker orders once nothing else can change its position."""
+        if lane.flattening and self.markers > lane.markers:
+            lane.flattening = False
+        orders = [order for side in lane.sides for order in side.orders]
+        for order in orders:
+            if order.state == "live":
+                self.send(now, order, "cancel", order.known_price, 0, "flatten" if lane.flattening else "paused")
+                lane.sides[order.side].last_request_ns = now
+        if not lane.flattening or any(order.state != "free" for order in orders):
+            return
+        if abs(lane.position) < self.config.venue_min_lots:
+            lane.flattening = False
+        elif self.local.mid2:
+            side = lane.sides[ASK if lane.position > 0 else BID]
+            touch = self.local.best[1 - side.orders[0].side]
+            self.send(now, side.orders[0], "take", touch, abs(lane.position), "flatten")
+            side.last_request_ns = now
 
     def symmetric(self, now: int, lane: Lane) -> None:
         bid, ask = self.local.best
