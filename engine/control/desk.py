@@ -74,7 +74,7 @@ class Desk:
         look = bot.market.telemetry(bot.now_ns)
         self.measures = Measures(
             instrument,
-            Fraction(profile.maker_fee_rate),
+            (Fraction(profile.maker_fee_rate), Fraction(profile.taker_fee_rate)),
             look.positions_lots.tolist(),
             bot.now_ns,
             settings.toxicity,

@@ -23,7 +23,7 @@ _FROM_JOURNAL = "computed from the journal only"
 def live_kpis(measures: Measures) -> dict[str, Any]:
     """The measurement so far as a slice of the edge report: number or null, with `null_reasons`."""
     components = measures.pnl.total[0].to_json()
-    fills = measures.own_fills
+    fills, notional_units = measures.own_fills, measures.pnl.total[0].notional_units
     elapsed_ns = measures.now_ns - measures.since_ns
     ended = measures.orders_ended
     slippage = components["slippage_bps"]
@@ -33,8 +33,8 @@ def live_kpis(measures: Measures) -> dict[str, Any]:
         "adverse_bps": measures.markouts.adverse_bps(),
         "adverse_bps_p95": measures.markouts.cost_bps.quantile(0.95),
         "slippage_cost_bps_p95": measures.slippage_cost.quantile(0.95),
-        "maker_share_pct": 100.0 if fills else None,  # the bot is post-only
-        "maker_taker_ratio": 1.0 if fills else None,
+        "maker_share_pct": 100 * measures.maker_units / notional_units if fills else None,
+        "maker_taker_ratio": measures.maker_fills / fills if fills else None,
         "cancel_ratio": measures.orders_cancelled / ended if ended else None,
         "order_age_p95_ms": measures.order_age.quantile(0.95),
         "p95_latency_ms": measures.feed_latency.quantile(0.95),

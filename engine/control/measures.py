@@ -19,7 +19,7 @@ from engine.control.samples import Every, Recent
 from engine.control.settings import Toxicity
 from engine.instrument import Instrument
 from engine.ledger import Valuer
-from engine.maker.state import BLOCK_NAMES, EVENT_ACK, EVENT_NEW, REASON_CANCEL, REC_FILL, Array
+from engine.maker.state import BLOCK_NAMES, EVENT_ACK, EVENT_NEW, MAKER, REASON_CANCEL, REC_FILL, TAKER, Array
 
 _NS_PER_MS = 1e6
 _ASKED = 2  # codes up to EVENT_CANCEL are requests
@@ -27,16 +27,21 @@ _ASKED = 2  # codes up to EVENT_CANCEL are requests
 
 class Measures:
     """Args:
-    instrument, fee_rate: for values; the fee is a share of notional, + rebate, - cost.
+    instrument, fee_rates: for values; fees of a maker's and a taker's fill as shares of notional, + rebate, - cost.
     positions_lots: where the lanes start.
     now_ns: the market time at which the measurement begins.
     toxicity: what the markouts measure.
     """
 
     def __init__(
-        self, instrument: Instrument, fee_rate: Fraction, positions_lots: Sequence[int], now_ns: int, toxicity: Toxicity
+        self,
+        instrument: Instrument,
+        fee_rates: tuple[Fraction, Fraction],
+        positions_lots: Sequence[int],
+        now_ns: int,
+        toxicity: Toxicity,
     ) -> None:
-        self._value, self._fee_rate = Valuer(instrument), fee_rate
+        self._value, self._fee_rates = Valuer(instrument), fee_rates
         self.toxicity = toxicity
         self.lanes = len(positions_lots)
         # counters: since the bot's start
@@ -59,9 +64,9 @@ class Measures:
     def reset(self, now_ns: int, mid2: int) -> None:
         """A new measurement begins at `now_ns`; positions stay what they are and are marked at `mid2`."""
         self.since_ns = self.now_ns = now_ns
-        self.pnl = LanesPnl(self._value, self._fee_rate, self._positions_lots)
+        self.pnl = LanesPnl(self._value, self._fee_rates, self._positions_lots)
         self.pnl.start(mid2)
-        self.orders_ended = self.orders_cancelled = self.own_fills = 0
+        self.orders_ended = self.orders_cancelled = self.own_fills = self.maker_fills = self.maker_units = 0
         self.order_age, self.slippage_cost, self.feed_latency, self.ack = Every(), Every(), Every(), Every()
         self.messages = self.inversions = self.gaps = self.dropped = self.valid_ns = 0
         self.feed_known = False
@@ -160,5 +165,8 @@ class Measures:
         if quote_mid2 and fill_mid2:
             cost = -side * (self._value(fill_mid2) - self._value(quote_mid2))
             self.slippage_cost.add(10_000 * cost / abs(value))
-        fee_units = round(self._fee_rate * lots * abs(value))
+        if row["code"] == MAKER:
+            self.maker_fills += 1
+            self.maker_units += lots * abs(value)
+        fee_units = round(self._fee_rates[int(row["code"] == TAKER)] * lots * abs(value))
         self.markouts.fill(Fill(int(row["ts_ns"]), side, lots, price, fill_mid2, fee_units))

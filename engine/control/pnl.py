@@ -22,12 +22,12 @@ class LanesPnl:
 
     Args:
         value: the value function of a lot.
-        fee_rate: share of notional, + rebate, - cost.
+        fee_rates: of a maker's and of a taker's fill, shares of notional, + rebate, - cost.
         positions_lots: where the lanes start.
     """
 
-    def __init__(self, value: Valuer, fee_rate: Fraction, positions_lots: Sequence[int]) -> None:
-        self._value, self._fee_rate = value, fee_rate
+    def __init__(self, value: Valuer, fee_rates: tuple[Fraction, Fraction], positions_lots: Sequence[int]) -> None:
+        self._value, self._fee_rates = value, fee_rates
         self._mid2 = 0
         self._early: list[Array] = []
         self.positions_lots = [int(lots) for lots in positions_lots]
@@ -45,7 +45,8 @@ class LanesPnl:
             return  # before the first book nobody has quoted
         last = last or self._mid2
         for lane, position in enumerate(self.positions_lots):
-            part = lane_components(rows, lane, self._value, self._fee_rate, last, self._mid2, position)
+            maker, taker = self._fee_rates
+            part = lane_components(rows, lane, self._value, maker, last, self._mid2, position, taker_fee_rate=taker)
             self.total[lane] = added(self.total[lane], part)
             self.window[lane] = added(self.window[lane], part)
         self.positions_lots = [int(lots) for lots in positions_lots]

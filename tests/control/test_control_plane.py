@@ -79,6 +79,8 @@ def test_actions_take_effect_at_a_stated_time_and_the_run_can_be_done_again(
         effects[name] = outcome["effective_ts_ns"]
     times = list(effects.values())
     assert times == sorted(times)
+    flattened = [r for r in market_part(records(served.plan)) if r["type"] == "fill" and r["liquidity"] == "taker"]
+    assert all(r["ts_ns"] > effects["flatten"] for r in flattened)
     start_ns = served.plan.schedule.start_ns
     assert all((ts_ns - start_ns) % NS_PER_S == 0 for ts_ns in times), "between two seconds"
     assert json.loads(served.plan.overrides_file.read_text())["base_spread_bps_delta"] == 0.3

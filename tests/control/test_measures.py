@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import pytest
 from engine.bot.journal import journal_files
 from engine.bot.protocol import Message
 from engine.bot.replay import open_bot
+from engine.control.board import Action
 from engine.control.desk import Desk
 from engine.control.settings import ControlSettings
 from engine.profile import load_profile
-from engine.soak import RunPlan
+from engine.soak import NS_PER_S, RunPlan
 from engine.tuning.bands import load_gates
 from engine.warehouse.db import Warehouse
 from engine.warehouse.edge import edge_report
@@ -34,15 +35,14 @@ class Continue:
         return ""
 
 
-def run(plan: RunPlan, *, with_desk: bool = True) -> Desk | None:
+def run(plan: RunPlan, *, with_desk: bool = True, script: Sequence[tuple[int, Action]] = ()) -> Desk | None:
     bot = open_bot(plan, Continue(), lambda message: None)
-    if not with_desk:
-        bot.run()
-        return None
-    config = plan.paths.config
-    desk = bot.desk = Desk(bot, plan, load_profile(config, plan.profile), ControlSettings(), load_gates(config))
+    if with_desk:
+        config = plan.paths.config
+        profile, gates = load_profile(config, plan.profile), load_gates(config)
+        bot.desk = Desk(bot, plan, profile, ControlSettings(), gates, script)
     bot.run()
-    return desk
+    return bot.desk  # type: ignore[return-value]
 
 
 def journal(plan: RunPlan) -> bytes:
@@ -59,14 +59,26 @@ def done(plan_in: PlanIn, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run
     return plan, desk
 
 
+@pytest.fixture(scope="module")
+def acted(plan_in: PlanIn, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunPlan, Desk]:
+    """A run in which positions were taken out by taker orders, and which paused for a while."""
+    plan = plan_in(tmp_path_factory.mktemp("acted"), iterations=2)
+    names = {40: "flatten", 100: "pause", 110: "flatten", 130: "resume", 200: "flatten"}
+    script = [(plan.schedule.start_ns + at_s * NS_PER_S, Action(0, name)) for at_s, name in names.items()]
+    desk = run(plan, script=script)
+    assert desk is not None
+    return plan, desk
+
+
 def edge_of(plan: RunPlan, folder: Path) -> dict[str, Any]:
     with Warehouse(folder / "w.duckdb") as warehouse:
         ingest(warehouse, journal_files(plan.paths.journals, plan.run_id))
         return dict(edge_report(warehouse, plan.run_id))
 
 
-def test_live_figures_end_where_the_edge_report_is(done: tuple[RunPlan, Desk], tmp_path: Path) -> None:
-    plan, desk = done
+@pytest.mark.parametrize("which", ["done", "acted"])
+def test_live_figures_end_where_the_edge_report_is(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    plan, desk = request.getfixturevalue(which)
     edge = edge_of(plan, tmp_path)
     report = desk.board.snapshot.reports["shadow_final"]
     live, totals = report["kpis"], edge["totals"]
@@ -74,6 +86,7 @@ def test_live_figures_end_where_the_edge_report_is(done: tuple[RunPlan, Desk], t
     assert len(computed) >= 16
     assert {name: live[name] for name in computed} == pytest.approx({name: totals[name] for name in computed})
     assert live["net_pnl_quote"] == totals["net_pnl_quote"], "integers, divided once"
+    assert (live["maker_share_pct"] < 100) == (which == "acted")
     for lane, found in zip(edge["lanes"], desk.board.snapshot.reports["pnl"]["lanes"], strict=True):
         assert found["net_pnl_quote"] == lane["net_pnl_quote"]
         assert found["fills"] == lane["fills"]
