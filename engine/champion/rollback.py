@@ -18,7 +18,7 @@ from engine.champion.change import Champion, Change
 from engine.champion.store import ChampionStore
 from engine.champion.watch import Watch
 from engine.errors import InputError
-from engine.events import ROLLED_BACK, Event, emit
+from engine.events import ROLLED_BACK, Event, emit, read_events
 from engine.files import write_atomic
 from engine.params import PARAMETERS
 from engine.paths import Paths, file_name
@@ -76,12 +76,33 @@ def roll_back(
     change = _last(store)
     if change.kind != "rollback" or (failing is not None and change.instead_of != failing):
         raise InputError(f"{failing} is not the champion, {champion.id} is", where=symbol, remedy="nothing was changed")
-    write_atomic(paths.overrides(symbol), champion.bytes)
+    return _tell(store, champion, change)
+
+
+def finish_rollback(paths: Paths, symbol: str) -> RolledBack | None:
+    """What a kill left undone of the last rollback, if it is still in force; None where all of it was done.
+
+    Raises:
+        StorageError: as `roll_back`.
+    """
+    store = ChampionStore(paths, symbol)
+    change = next((done for done in reversed(store.history()) if done.kind not in ("freeze", "unfreeze")), None)
+    if change is None or change.kind != "rollback":
+        return None
+    if any(event.id == _rollback_id(symbol, change) for event in read_events(paths)):
+        return None  # the event is the last step
+    return _tell(store, store.current(), change)
+
+
+def _tell(store: ChampionStore, champion: Champion, change: Change) -> RolledBack:
+    """Everything behind the change of the store: overrides, report, event."""
+    paths = store.paths
+    write_atomic(paths.overrides(store.symbol), champion.bytes)
     document = rollback_document(store, change)
     folder = paths.reports / change.when_utc[:10] / document["rollback_id"]
     report = write_rollback(document, folder)
     payload = {
-        "symbol": symbol,
+        "symbol": store.symbol,
         "from": change.instead_of,
         "to": change.id,
         "why": change.why,
@@ -97,10 +118,8 @@ def rollback_document(store: ChampionStore, change: Change) -> dict[str, Any]:
         (done for done in reversed(store.history()) if done.id == change.instead_of and done.seq < change.seq), None
     )
     failed = dict(store.params_of(change.instead_of))
-    stamp = change.when_utc[:19].replace("-", "").replace(":", "")
-    name = hashlib.sha256(f"{store.symbol} {change.seq} {change.when_utc}".encode()).hexdigest()[:4]
     return {
-        "rollback_id": f"{stamp}-{file_name(store.symbol)}-rollback-{name}",
+        "rollback_id": _rollback_id(store.symbol, change),
         "symbol": store.symbol,
         "when_utc": change.when_utc,
         "who": change.who,
@@ -119,6 +138,12 @@ def rollback_document(store: ChampionStore, change: Change) -> dict[str, Any]:
         ],
         "evidence": dict(change.evidence),
     }
+
+
+def _rollback_id(symbol: str, change: Change) -> str:
+    stamp = change.when_utc[:19].replace("-", "").replace(":", "")
+    name = hashlib.sha256(f"{symbol} {change.seq} {change.when_utc}".encode()).hexdigest()[:4]
+    return f"{stamp}-{file_name(symbol)}-rollback-{name}"
 
 
 def _last(store: ChampionStore) -> Change:

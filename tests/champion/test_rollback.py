@@ -11,7 +11,7 @@ import pytest
 from engine.champion import rollback
 from engine.champion.change import canonical
 from engine.champion.guard import guard
-from engine.champion.rollback import roll_back
+from engine.champion.rollback import finish_rollback, roll_back
 from engine.champion.watch import watch_champion
 from engine.errors import InputError, StorageError
 from engine.events import emit, read_events
@@ -73,25 +73,41 @@ def test_a_rollback_by_hand_says_that_no_detector_took_part(paths, promoted) -> 
     assert "by op" in text
 
 
+@pytest.mark.parametrize("how", ["asked again", "finished by one who does not know of it"])
 @pytest.mark.parametrize("step", ["write_atomic", "write_rollback", "emit"])
-def test_stopped_at_any_step_it_is_finished_by_calling_again(paths, store, promoted, sets, monkeypatch, step) -> None:
+def test_stopped_at_any_step_it_can_be_finished(paths, store, promoted, monkeypatch, step, how) -> None:
     first, second = promoted
-    real = getattr(rollback, step)
 
     def full(*args, **kwargs):
         raise StorageError("the disk is full", where="here", remedy="make room")
 
-    monkeypatch.setattr(rollback, step, full)
-    with pytest.raises(StorageError):
-        roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
-    monkeypatch.setattr(rollback, step, real)
-    done = roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
-    again = roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
-    assert again == done
-    assert [change.kind for change in store.history()] == ["promote", "promote", "rollback"]
+    with monkeypatch.context() as patch:
+        patch.setattr(rollback, step, full)
+        with pytest.raises(StorageError):
+            roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
+    assert store.current().id == first.id
+    if how == "asked again":
+        done = roll_back(paths, "BTCUSDT", why="worse", failing=second.id)
+        assert roll_back(paths, "BTCUSDT", why="worse", failing=second.id) == done
+    else:
+        store.freeze()
+        done = finish_rollback(paths, "BTCUSDT")
+        store.freeze(False)
+    assert finish_rollback(paths, "BTCUSDT") is None
+    assert [change.kind for change in store.history()][:3] == ["promote", "promote", "rollback"]
     assert paths.overrides("BTCUSDT").read_bytes() == first.bytes
+    assert done.report.is_file()
     assert len(read_events(paths)) == 1
     assert len(list(done.folder.parent.iterdir())) == 1
+
+
+def test_there_is_nothing_to_finish_where_nothing_was_rolled_back(paths, store, promoted) -> None:
+    assert finish_rollback(paths, "ETHUSDT") is None
+    assert finish_rollback(paths, "BTCUSDT") is None
+    roll_back(paths, "BTCUSDT", why="worse")
+    paths.events.unlink()
+    store.promote(Params(min_interval_ms=200), who="t", why="")
+    assert finish_rollback(paths, "BTCUSDT") is None  # it is no longer in force
 
 
 def test_another_champion_than_the_failing_one_is_left_alone(paths, store, promoted) -> None:
