@@ -19,7 +19,7 @@ from typing import Any
 
 from engine.champion.confirm import Confirmation, confirm
 from engine.champion.guard import Guarded, guard
-from engine.champion.rollback import RolledBack, roll_back
+from engine.champion.rollback import RolledBack, finish_rollback, roll_back
 from engine.champion.store import ChampionStore
 from engine.files import write_atomic, write_json
 from engine.paths import Paths
@@ -62,11 +62,12 @@ def watch_and_roll_back(plan: RunPlan) -> Watched:
         StorageError: history, report or event could not be written; done again it goes on where it stopped.
     """
     store = ChampionStore(plan.paths, plan.symbol)
+    finished = finish_rollback(plan.paths, plan.symbol)  # of a night that was killed in the middle of it
     with open_warehouse(plan.paths) as warehouse:
         guarded = guard(warehouse, store, window_seconds=plan.schedule.window_seconds)
     watch = guarded.watch
     if watch.verdict != "rollback":
-        return Watched(guarded, None)
+        return Watched(guarded, finished)
     why = f"{'; '.join(watch.reasons)}, since {guarded.where}"
     rolled = roll_back(plan.paths, plan.symbol, why=why, watch=watch, failing=guarded.champion.id)
     return Watched(guarded, rolled)
