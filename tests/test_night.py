@@ -1,0 +1,106 @@
+"""The morning's decisions after a real soak: watched, confirmed, tuned, settled; done twice they end the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.champion.store import ChampionStore
+from engine.market.simulator import generate_tape, read_settings
+from engine.night import confirm_challengers, settle_tune, tuning_of, watch_and_roll_back, write_night
+from engine.params import Params
+from engine.paths import Paths
+from engine.search.settings import TuneSettings
+from engine.search.tune import TuneResult, run_tune
+from engine.soak import RunPlan, SoakSettings
+from engine.soak_plan import make_plan
+from engine.soak_recipe import run_soak
+from engine.soak_steps import measure
+from engine.warehouse.evidence import read_ledger
+
+ROOT = Path(__file__).resolve().parents[1]
+SYMBOL = "SIMUSDT"
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+FOUND = Params().with_changes({"base_spread_bps_delta": 0.4})
+FEW = TuneSettings(profile="quick", trials=4, lanes=4)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
+    """A soak that is over and ingested, with a challenger beside the champion."""
+    home = tmp_path_factory.mktemp("night")
+    shutil.copytree(ROOT / "config", home / "config")
+    paths = Paths(config=home / "config", datasets=home / "datasets", reports=home / "reports")
+    market = read_settings(paths.config, "s1").with_run(seed=9, duration_s=90)
+    tape = generate_tape(paths.datasets / "market", market)
+    ChampionStore(paths, SYMBOL).propose(
+        Params().with_changes({"base_spread_bps_delta": 0.3}), why="test", origin="test", at_utc=LONG_AGO
+    )
+    plan = make_plan(SoakSettings(tape=str(tape.path), iterations=1, window_seconds=5), paths)
+    run_soak(plan)
+    measure(plan, 0)
+    return plan
+
+
+@pytest.fixture(scope="module")
+def tuned(plan: RunPlan) -> TuneResult:
+    """A real search; what it found is replaced, so that these tests do not rest on its luck."""
+    result = run_tune(tuning_of(plan, FEW), plan.paths)
+    return replace(result, verdict="INCONCLUSIVE", challenger=FOUND)
+
+
+def test_nothing_stands_against_a_champion_that_has_hardly_run(plan: RunPlan) -> None:
+    watched = watch_and_roll_back(plan)
+    assert watched.rolled_back is None
+    assert watched.guarded.champion.id in watched.sentence
+
+
+def test_a_challenger_with_few_windows_waits_and_says_how_many_nights_are_missing(plan: RunPlan) -> None:
+    (confirmed,) = confirm_challengers(plan)
+    assert confirmed.judgement.verdict == "INCONCLUSIVE" and confirmed.promoted is None and confirmed.grant is None
+    assert confirmed.judgement.windows_usable == 17  # of 18 windows the tape's end cuts the last one short
+    assert "more nights like these" in confirmed.reason
+    assert [one.id for one in ChampionStore(plan.paths, SYMBOL).challengers()] == [confirmed.challenger.id]
+    assert not read_ledger(plan.paths, SYMBOL).confirmations  # what is not final costs nothing
+
+
+def test_the_search_is_on_the_night_s_tape_alone(plan: RunPlan, tuned: TuneResult) -> None:
+    assert [tape["digest"] for tape in tuned.document["tapes"]] == [plan.tape_facts["digest"]]
+
+
+def test_what_the_search_found_waits_for_fresh_windows_and_is_counted_once(plan: RunPlan, tuned: TuneResult) -> None:
+    store = ChampionStore(plan.paths, SYMBOL)
+    before = {one.id for one in store.challengers()}
+    said = settle_tune(tuned, plan.paths)
+    assert settle_tune(tuned, plan.paths) == said
+    (new,) = [one for one in store.challengers() if one.id not in before]
+    assert new.params == tuned.challenger and new.id in said
+    assert new.fresh_after_ns > plan.schedule.end_ns - 10**9  # what the search saw is no confirmation
+    (trial,) = read_ledger(plan.paths, SYMBOL).trials
+    assert trial.trials == tuned.evidence["trials"] and trial.lanes == 4
+    store.withdraw(new.id)
+
+
+@pytest.mark.parametrize(("verdict", "challenger"), [("REJECT", "own"), ("HOLD", "own"), ("INCONCLUSIVE", "champion")])
+def test_nothing_waits_that_is_shown_to_be_no_better(
+    plan: RunPlan, tuned: TuneResult, verdict: Any, challenger: str
+) -> None:
+    store = ChampionStore(plan.paths, SYMBOL)
+    before = store.challengers()
+    params = store.current().params if challenger == "champion" else FOUND
+    said = settle_tune(replace(tuned, verdict=verdict, challenger=params), plan.paths)
+    assert said.startswith("Nothing new to confirm") and store.challengers() == before
+
+
+def test_the_night_is_written_beside_the_run(plan: RunPlan, tuned: TuneResult, tmp_path: Path) -> None:
+    text = write_night(tmp_path, watch_and_roll_back(plan), confirm_challengers(plan), tuned, "It waits.").read_text()
+    value = json.loads((tmp_path / "NIGHT.json").read_bytes())
+    assert value["tune"]["verdict"] == "INCONCLUSIVE" and value["rolled_back"] is None
+    for said in (value["watch"]["sentence"], value["confirmations"][0]["reason"], tuned.tune_id, "It waits."):
+        assert said in text
