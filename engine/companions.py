@@ -35,7 +35,7 @@ def gather(paths: Paths, symbol: str, window_seconds: int) -> tuple[tuple[Compan
     if len(waiting) > MOST_CHALLENGERS:
         notes = (f"{len(waiting)} challengers wait; the {MOST_CHALLENGERS} that have waited longest ran.",)
     found = [
-        Companion(one.id, "challenger", one.params, fresh_after_ns=one.fresh_after_ns)
+        Companion(one.id, "challenger", one.params, fresh_after_ns=one.fresh_after_ns, since_utc=one.since_utc)
         for one in waiting[:MOST_CHALLENGERS]
     ]
     if champion.former is not None:
