@@ -7,7 +7,7 @@ Notation: w the windows in which both lanes are known; P_w PnL, N the champion's
 
 One denominator for both, in the currency of the PnL: not trading is no way to win. The levels:
 
-    latency              95th percentile of an order's way to its acknowledgement, ms
+    latency              an order's way to its acknowledgement, ms
     decision_compute     time to decide on a quote, ms; measured nowhere in a replay
     feed                 95th percentile of the feed's latency, ms, mean over windows
     block_ratio          blocked intents / all intents to change a quote
@@ -73,7 +73,6 @@ class Scoring:
     penalties: Penalties
     judge: JudgeSettings
     cancel_ratio_fail: float | None
-    order_ack_ms: float
     folds: int
 
 
@@ -113,12 +112,12 @@ def score(champion: LaneWindows, trial: LaneWindows, scoring: Scoring) -> Object
     ev_net = float(d.mean())
     share = float(b.notional_quote.sum() / a.notional_quote.sum())
     worse = {
-        "latency": 0.0 if scoring.order_ack_ms >= 0 else None,
+        "latency": _excess(_mean(b.order_ack_ms), _mean(a.order_ack_ms)),
         "decision_compute": None,
-        "feed": 0.0 if np.isfinite(a.feed_p95_ms).any() else None,
+        "feed": _excess(_mean(b.feed_p95_ms), _mean(a.feed_p95_ms)),
         "block_ratio": _excess(_ratio(b.blocked, b.intents), _ratio(a.blocked, a.intents)),
         "execution_shortfall": _excess(_bps(b), _bps(a)),
-        "data_valid": 0.0,
+        "data_valid": _excess(_mean(1 - b.valid_share), _mean(1 - a.valid_share)),
         "instability": _instability(d, scoring.folds),
         "gate_fail": float(_gates_failed(a, b, d, share, scoring)),
     }
@@ -131,6 +130,11 @@ def score(champion: LaneWindows, trial: LaneWindows, scoring: Scoring) -> Object
     if not np.isfinite(value):
         return Objective(None, None, terms, len(both), share, "the objective is not a number")
     return Objective(value, ev_net, terms, len(both), share, "")
+
+
+def _mean(level: Floats) -> float | None:
+    known = level[np.isfinite(level)]
+    return float(known.mean()) if len(known) else None
 
 
 def _ratio(part: Floats, whole: Floats) -> float | None:

@@ -51,8 +51,7 @@ class Searched:
 
 def scoring_of(plan: TunePlan) -> Scoring:
     cancel = next((gate.fail for gate in plan.gates.gates if gate.metric == "cancel_ratio"), None)
-    ack_ms = plan.profile.entry_latency_ms + plan.profile.response_latency_ms
-    return Scoring(plan.search.penalties, plan.judge, cancel, ack_ms, plan.effort.walkforward_windows + 1)
+    return Scoring(plan.search.penalties, plan.judge, cancel, plan.effort.walkforward_windows + 1)
 
 
 def search(plan: TunePlan, state: TuneState, watch: Stopwatch, tell: Listener) -> tuple[Searched, list[str]]:

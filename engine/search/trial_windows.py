@@ -50,6 +50,7 @@ class LaneWindows:
     blocked, intents    [K, W] blocked intents, and all intents to change a quote
     ended, cancelled    [K, W] orders that ended, and those that ended by cancel
     valid_share         [W] share of the window's time with a quotable book
+    order_ack_ms        [W] from sending an order to its acknowledgement: in a replay a constant of the profile
     feed_p95_ms         [W] 95th percentile of the feed's latency, NaN without events
     tape                int64[W] index of the tape
     """
@@ -63,6 +64,7 @@ class LaneWindows:
     ended: Floats
     cancelled: Floats
     valid_share: Floats
+    order_ack_ms: Floats
     feed_p95_ms: Floats
     tape: NDArray[np.int64]
 
@@ -197,6 +199,7 @@ def _pass(
         ended=ended,
         cancelled=cancelled,
         valid_share=valid,
+        order_ack_ms=np.full(count, (session.config.entry_ns + session.config.response_ns) / 1e6),
         feed_p95_ms=_feed_p95_ms(tape, start_ns, step_ns, count),
         tape=np.full(count, number),
     )

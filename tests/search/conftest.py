@@ -55,7 +55,7 @@ def asked(tapes: list[Tape]) -> Callable[..., TuneSettings]:
 
 @pytest.fixture(scope="session")
 def scoring() -> Scoring:
-    return Scoring(load_search(CONFIG).penalties, load_judge(CONFIG), 0.65, 40.0, 3)
+    return Scoring(load_search(CONFIG).penalties, load_judge(CONFIG), 0.65, 3)
 
 
 def make_windows(pnl: object, notional: object, **changes: object) -> LaneWindows:
@@ -71,6 +71,7 @@ def make_windows(pnl: object, notional: object, **changes: object) -> LaneWindow
         "ended": np.full_like(p, 10.0),
         "cancelled": np.zeros_like(p),
         "valid_share": np.ones(p.shape[1]),
+        "order_ack_ms": np.full(p.shape[1], 40.0),
         "feed_p95_ms": np.full(p.shape[1], 12.0),
         "tape": np.zeros(p.shape[1], np.int64),
     }

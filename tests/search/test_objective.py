@@ -77,6 +77,14 @@ def test_what_is_not_measured_takes_nothing_off_and_says_so(windows_of: Make, sc
     assert set(terms) == set(type(scoring.penalties).model_fields) - {"comment"}
 
 
+def test_what_the_tape_decides_cancels_and_what_a_lane_adds_counts(windows_of: Make, scoring: Scoring) -> None:
+    a, b = pair(windows_of, [1.0] * 6, [1.0] * 6)
+    assert [score(a, b, scoring).terms[name].excess for name in ("latency", "feed", "data_valid")] == [0.0, 0.0, 0.0]
+    slow = replace(b, order_ack_ms=b.order_ack_ms + 10, feed_p95_ms=b.feed_p95_ms + 5, valid_share=b.valid_share * 0.9)
+    terms = score(a, slow, scoring).terms
+    assert [terms[name].excess for name in ("latency", "feed", "data_valid")] == pytest.approx([10.0, 5.0, 0.1])
+
+
 def test_unknown_windows_are_left_out_of_both(windows_of: Make, scoring: Scoring) -> None:
     a, b = pair(windows_of, [1.0, np.nan, 1.0, 1.0], [2.0, 9.0, np.nan, 1.0])
     result = score(a, b, scoring)
