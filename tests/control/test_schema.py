@@ -14,7 +14,6 @@ from engine.control.groups import ABSENT_GROUPS, GROUPS
 
 EXAMPLES = 5
 SPENT = settings(
-    max_examples=EXAMPLES,
     deadline=None,
     database=None,
     derandomize=True,
@@ -32,12 +31,11 @@ def test_the_served_document_is_kept(serve: Callable[..., Any], records: Callabl
     seen = {}
     for found in schema.get_all_operations():
         operation = found.ok()
-        modes = [GenerationMode.POSITIVE]
-        if operation.body or operation.path_parameters:
-            modes.append(GenerationMode.NEGATIVE)
+        varied = bool(operation.body or operation.path_parameters)
+        modes = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE] if varied else [GenerationMode.POSITIVE]
         for mode in modes:
 
-            @SPENT
+            @settings(SPENT, max_examples=EXAMPLES if varied else 1)
             @given(case=operation.as_strategy(generation_mode=mode))
             def check(case: Any) -> None:
                 case.call_and_validate(headers=headers)
@@ -47,7 +45,7 @@ def test_the_served_document_is_kept(serve: Callable[..., Any], records: Callabl
     assert len(seen) >= 24 + len(GROUPS)
     absent = [f"POST /control/reload_{name}" for name in ABSENT_GROUPS]
     assert all((label, GenerationMode.POSITIVE) in seen for label in absent)
-    assert served.post("/control/pause").json()["id"] > 30, "so few actions were allowed"
+    assert served.post("/control/pause").json()["id"] > 15, "so few actions were allowed"
     served.bot.command("continue")
     served.said += list(served.messages)
     assert served.said[-1]["reason"] == "complete"
