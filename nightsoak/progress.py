@@ -46,6 +46,10 @@ def showing_progress() -> Iterator[Listener]:
                 net = "net_bps not known yet" if net_bps is None else f"net_bps {net_bps:.2f} so far"
                 detail = f"{net}, {message['events_per_s']:,} events/s"
                 progress.update(task, description=f"window {done}/{windows}", completed=done, detail=detail)
+            elif event == "tuning":
+                best = "" if message["best_bps"] is None else f"best {message['best_bps']:+.3f} bps"
+                done, trials = message["done"], message["trials"]
+                progress.update(task, description=f"trial {done}/{trials}", total=trials, completed=done, detail=best)
             _notices(message)
 
         yield show
@@ -56,5 +60,7 @@ def _notices(message: dict[str, Any]) -> None:
     if message["event"] == "planned":
         for note in message["notes"]:
             say(f"note: {note}")
+    elif message["event"] == "note":
+        say(f"note: {message['text']}")
     elif message["event"] == "overrides_refused":
         say(f"overrides refused, the former parameters stay: {message['reason']}")
