@@ -136,7 +136,7 @@ class Intake:
             return
         if fits:
             self._lines += 1
-            symbol.take(Line(self.settings.feed, self._lines, local_ns, snapshot))
+            symbol.take(Line(self.settings.feed, self._lines, local_ns, snapshot), fresh=True)
         else:
             symbol.ask_at_ns = local_ns  # older than the updates kept: the pause between two asks holds
 

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.errors import NightsoakError
 from engine.live.growing import GrowingTape, window_around
 from engine.live.health import Counters
 from engine.live.symbol import Batch, SymbolFeed
@@ -64,8 +63,10 @@ class Recording:
             tape.set_window(window_around(mid2))
         due = self.rotate_ns and batch.local_ts_ns - self._began[batch.symbol][0] >= self.rotate_ns
         if due and symbol.synced and symbol.live.mid2:
-            self._seal(batch.symbol)
-            tape = self._begin(symbol, batch.local_ts_ns)
+            counts = self._counts(batch.symbol)
+            fresh = self._begin(symbol, batch.local_ts_ns)  # in its place before the old one goes: others read it
+            self._seal(tape, counts)
+            tape = fresh
             tape.append(symbol.live.snapshot(symbol.book.builder.latest_exch_ns, batch.local_ts_ns))
             tape.set_window(window_around(first_mid2(tape.columns)))
 
@@ -80,12 +81,14 @@ class Recording:
         at = datetime.fromtimestamp(local_ns / NS_PER_S, UTC)
         return f"{self.feed}-{file_name(symbol)}-{at:%Y%m%dT%H%M%S}.{local_ns // 1_000_000 % 1000:03d}Z"
 
-    def _seal(self, symbol: str) -> None:
-        tape = self.growing.pop(symbol)
+    def _counts(self, symbol: str) -> dict[str, int]:
+        """What the feed counted since the symbol's tape was begun."""
         before = self._began[symbol][1]
         least_ns = self.symbols[symbol].least_latency_ns
         counts = {name: total - before[name] for name, total in self.counters.as_dict().items() if name != "rows"}
-        counts |= {} if least_ns is None else {"least_latency_us": least_ns // 1000}
+        return counts | ({} if least_ns is None else {"least_latency_us": least_ns // 1000})
+
+    def _seal(self, tape: GrowingTape, counts: dict[str, int]) -> None:
         self._sealing.append(self._sealer.submit(tape.seal, self.tapes / tape.folder.name, counts))
 
     def sealed(self) -> list[Tape]:
@@ -103,19 +106,6 @@ class Recording:
             TapeError, StorageError: one could not be sealed; the others are.
         """
         for symbol in sorted(self.growing):
-            self._seal(symbol)
+            self._seal(self.growing.pop(symbol), self._counts(symbol))
         self._sealer.shutdown(wait=True)
         return self.sealed()
-
-    def abandon(self) -> None:
-        """Let go of what grows without sealing it (the disk is full); `recover` finds it."""
-        for tape in self.growing.values():
-            tape.close()
-        self.growing.clear()
-        self._sealer.shutdown(wait=True)
-
-
-def failures(recording: Recording) -> list[NightsoakError]:
-    """What went wrong while sealing."""
-    errors = (future.exception() for future in recording._sealing if future.done())
-    return [error for error in errors if isinstance(error, NightsoakError)]

@@ -118,10 +118,11 @@ class SymbolFeed:
         if builder.count > before and len(builder.exch_ns) > messages:
             self._rows += builder.count - before
             self.counters.rows += builder.count - before
-            latency_ns = line.local_ns - builder.exch_ns[-1]
-            self._latencies.append(latency_ns)
-            if self.least_latency_ns is None or latency_ns < self.least_latency_ns:
-                self.least_latency_ns = latency_ns
+            if not fresh:  # a snapshot of a quiet market carries the time of its last change
+                latency_ns = line.local_ns - builder.exch_ns[-1]
+                self._latencies.append(latency_ns)
+                if self.least_latency_ns is None or latency_ns < self.least_latency_ns:
+                    self.least_latency_ns = latency_ns
         self._last_ns = line.local_ns
         if fresh and update_id is not None:
             self._highest_u, self._repeats = update_id, 0

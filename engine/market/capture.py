@@ -28,7 +28,7 @@ from engine.market.tape_meta import Gap
 NS_PER_MS = 1_000_000
 LEAST_LATENCY_NS = NS_PER_MS
 _INT32_MAX, _INT64_MAX = 2**31 - 1, 2**63 - 1
-_CACHE_ENTRIES = 1 << 20
+_CACHE_ENTRIES = 1 << 17
 _PLAIN_DIGITS = 28
 
 
@@ -243,8 +243,8 @@ class EventBuilder:
         if self.count == before:
             return
         self._flags[-1] |= LAST
-        self.latest_exch_ns = max(self.latest_exch_ns, exch_ns)
         self.exch_ns.append(exch_ns)
+        self.latest_exch_ns = max(self.latest_exch_ns, exch_ns)
         self.local_ns.append(local_ns)
         self.rows.append(self.count - before)
 

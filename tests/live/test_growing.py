@@ -199,13 +199,17 @@ def test_what_is_no_recording_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_and_what_was_committed_stays(sample: Tape, tmp_path: Path) -> None:
-    script = WRITER.replace(
-        "import sys\n",
-        "import resource, signal, sys\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n",
-        1,
-    ).replace("tape = Grow", "import engine.live.growing as g\ng.PIECE_EVENTS = 4096\ntape = Grow")
+    script = (
+        WRITER.replace(
+            "import sys\n",
+            "import resource, signal, sys\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n",
+            1,
+        )
+        .replace("sync_s=0.01", "sync_s=0")
+        .replace("tape = Grow", "import engine.live.growing as g\ng.PIECE_EVENTS = 4096\ntape = Grow")
+    )
     folder = tmp_path / "one"
     done = subprocess.run(
         [sys.executable, "-c", script, str(sample.path), str(folder)], capture_output=True, text=True, cwd=CHECKOUT
