@@ -27,12 +27,12 @@ def main() -> int:
     from prefect.cli import app
 
     from flows.job import WORKER_PID
-    from flows.pool import crash_lost_runs, make_automations, make_pool
+    from flows.pool import make_automations, make_pool, settle_books
 
     api_url = os.environ["PREFECT_API_URL"]
     if words == ["deploy"]:
         _wait_for(f"{api_url}/health")
-        crash_lost_runs()
+        settle_books()
         make_pool()
         make_automations()
         words = ["--no-prompt", "deploy", "--all"]

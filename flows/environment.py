@@ -30,6 +30,8 @@ _QUIET = {
 }
 # What Prefect's own temporary server is started with.
 _TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+HEARTBEAT_S = "30"
+"""The shortest interval of heartbeats that Prefect takes."""
 _START_S = 60.0
 _STOP_S = 5.0
 
@@ -58,6 +60,7 @@ def prefect_server() -> Iterator[Callable[[], None]]:
     record = running_server(prefect_home())
     if record is not None:
         os.environ["PREFECT_API_URL"] = record.api_url
+        os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", HEARTBEAT_S)  # missed there where we are killed
         try:
             yield lambda: None
         finally:

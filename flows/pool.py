@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed, State
 from prefect.workers.process import ProcessWorker
 
 from flows.api import POOL
+from flows.environment import HEARTBEAT_S
 
-HEARTBEAT_S = 30
-"""The shortest interval of heartbeats that Prefect takes."""
-_SILENCE_S = 3 * HEARTBEAT_S
+_SILENCE_S = 3 * int(HEARTBEAT_S)
+_MISSED_S = 600
 _ENDED = ("Completed", "Failed", "Cancelled", "Crashed")
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 
@@ -34,20 +40,34 @@ def make_pool() -> None:
         client.create_work_pool(pool)
 
 
-def crash_lost_runs() -> None:
-    """End what a worker that was killed left in the books, and with it the place it takes of its deployment's one.
+def settle_books() -> None:
+    """End what an earlier `up` left in the books: runs whose worker was killed, and planned ones that were missed.
 
-    Only where the database is this home's own: with a database of several hosts the run may be another worker's.
-    Runs without a deployment are those of the command line.
+    The former free their place of their deployment's one; the latter would begin now, at any hour. Runs without a
+    deployment are those of the command line. Where the database is not this home's own, they may be another host's.
     """
     if "PREFECT_SERVER_DATABASE_CONNECTION_URL" in os.environ:
         return
+    late = datetime.now(UTC) - timedelta(seconds=_MISSED_S)
     unfinished = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
-    chosen = FlowRunFilter(state=FlowRunFilterState(type=unfinished))
+    planned = FlowRunFilterStateType(any_=[StateType.SCHEDULED])
+    lost = FlowRunFilter(state=FlowRunFilterState(type=unfinished))
+    missed = FlowRunFilter(
+        state=FlowRunFilterState(type=planned), expected_start_time=FlowRunFilterExpectedStartTime(before_=late)
+    )
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=chosen):
-            if run.deployment_id is not None:
-                client.set_flow_run_state(run.id, Crashed(message="its worker was killed"))
+        for chosen, end in ((lost, _crashed), (missed, _cancelled)):
+            for run in client.read_flow_runs(flow_run_filter=chosen):
+                if run.deployment_id is not None:
+                    client.set_flow_run_state(run.id, end())
+
+
+def _crashed() -> State[Any]:
+    return Crashed(message="its worker was killed")
+
+
+def _cancelled() -> State[Any]:
+    return Cancelled(message="missed: no worker was up at its time")
 
 
 def make_automations() -> None:

@@ -1,8 +1,8 @@
 """Prefect's own commands inside this project: the server of `nightsoak up`, and deployments by their bare name.
 
 An entry point of the group `prefect.plugins`, enabled by prefect.toml. Prefect calls the hook while it is imported.
-A PREFECT_API_URL that is set anyhow wins. Only `prefect deployment run` and `prefect deployment inspect` look names
-up; every other process that imports Prefect is left alone.
+A PREFECT_API_URL that is set anyhow wins. Names are looked up by `prefect deployment run` alone; every other process
+that imports Prefect is left alone.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from flows.server_record import prefect_home, running_server
 
 PREFECT_PLUGIN_API_REQUIRES = ">=0.1,<1"
 _GROUPS = ("deployment", "deployments")
-_COMMANDS = ("run", "inspect")
 
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> SetupResult | None:
-    """Name the server that is up, and teach the two commands bare names."""
-    is_by_name = _is_deployment_command(sys.argv)
+    """Name the server that is up, and teach `deployment run` bare names."""
+    is_by_name = _is_deployment_run(sys.argv)
     if is_by_name:
         _resolve_bare_names()
     if ctx.api_url is not None:
@@ -36,15 +35,15 @@ def setup_environment(*, ctx: HookContext) -> SetupResult | None:
     return SetupResult(env={"PREFECT_API_URL": record.api_url}, note="the server of nightsoak up")
 
 
-def _is_deployment_command(argv: list[str]) -> bool:
-    return any(first in _GROUPS and second in _COMMANDS for first, second in pairwise(argv))
+def _is_deployment_run(argv: list[str]) -> bool:
+    return any(first in _GROUPS and second == "run" for first, second in pairwise(argv))
 
 
 def _resolve_bare_names() -> None:
-    """Both clients look up a name without a slash among all deployments; unknown ones stay Prefect's business."""
-    from prefect.client.orchestration import PrefectClient, SyncPrefectClient
+    """The client looks up a name without a slash among all deployments."""
+    from prefect.client.orchestration import PrefectClient
 
-    theirs, theirs_sync = PrefectClient.read_deployment_by_name, SyncPrefectClient.read_deployment_by_name
+    theirs = PrefectClient.read_deployment_by_name
 
     async def read_deployment_by_name(self: Any, name: str) -> Any:
         if "/" in name:
@@ -53,15 +52,7 @@ def _resolve_bare_names() -> None:
         flows = [await self.read_flow(deployment.flow_id) for deployment in found]
         return await theirs(self, _full_name(name, [flow.name for flow in flows]))
 
-    def read_deployment_by_name_sync(self: Any, name: str) -> Any:
-        if "/" in name:
-            return theirs_sync(self, name)
-        found = self.read_deployments(deployment_filter=_named(name))
-        flows = [self.read_flow(deployment.flow_id) for deployment in found]
-        return theirs_sync(self, _full_name(name, [flow.name for flow in flows]))
-
     PrefectClient.read_deployment_by_name = read_deployment_by_name  # type: ignore[method-assign]
-    SyncPrefectClient.read_deployment_by_name = read_deployment_by_name_sync  # type: ignore[method-assign]
 
 
 def _named(name: str) -> Any:

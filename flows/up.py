@@ -22,6 +22,7 @@ from typing import Self
 
 from engine.errors import RunError
 from engine.paths import CHECKOUT
+from flows.environment import HEARTBEAT_S
 from flows.server_record import ServerRecord, answers, remove_record, write_record
 
 _READY_S = 180.0
@@ -33,7 +34,7 @@ _SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
     "PREFECT_WORKER_QUERY_SECONDS": "2",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT_S,
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_PLUGINS_ENABLED": "false",
     "NIGHTSOAK_TIMEZONE": "UTC",

@@ -70,13 +70,14 @@ def _up(args: argparse.Namespace) -> int:
 
 def _stream(crew: Crew) -> None:
     """One line for each change of a run's state, until interrupted."""
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
     from engine.errors import RunError
     from flows.api import Api
 
-    since = datetime.now(UTC).isoformat()
+    since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     seen: dict[str, str] = {}
+    is_news = False  # what had ended before is none
     with Api(crew.api_url) as api:
         while True:
             for name in crew.revive():
@@ -89,7 +90,9 @@ def _stream(crew: Crew) -> None:
                 line = _line(run)
                 if seen.get(run.id) != line:
                     seen[run.id] = line
-                    print(line, flush=True)
+                    if is_news or not run.is_final:
+                        print(line, flush=True)
+            is_news = True
             time.sleep(_POLL_S)
 
 

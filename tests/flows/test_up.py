@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -243,10 +244,7 @@ def test_prefect_takes_the_bare_name_and_the_full_one(up: Up, scheduled: dict[st
     done = up.cli(str(PREFECT), "deployment", "run", "report", "--watch")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Creating flow run for deployment 'report/report'" in done.stdout
-    done = up.cli(str(PREFECT), "deployment", "inspect", "soak-24h")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "'hours': 24" in done.stdout
-    done = up.cli(str(PREFECT), "deployment", "inspect", "soak/soak-24h")
+    done = up.cli(str(PREFECT), "deployment", "run", "report/report")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -297,6 +295,18 @@ def test_status_and_a_second_up(up: Up, scheduled: dict[str, Any]) -> None:
     assert second.returncode == 3
     (line,) = second.stderr.splitlines()
     assert f"process {up.process.pid}" in line
+
+
+def test_a_worker_that_dies_is_started_again(up: Up) -> None:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if "flows.child" in words and "worker" in words and str(up.process.pid) in words:
+                os.kill(int(entry.name), signal.SIGKILL)
+    wait_until(lambda: "worker died and is started again" in up.said)
 
 
 def start_long_run(up: Up, tape: Tape) -> str:
