@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ _MEANS = {
     "REJECT": "the challenger is worse, or failed a check; the champion stays",
 }
 _BPS = 3
+_NIGHT_HOURS = 3
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,20 @@ def _facts(doc: Mapping[str, Any]) -> tuple[str, ...]:
         hours = judgement["to_next_look"] * doc["evidence"]["window_seconds"] / 3600
         facts.append(
             f"Windows needed to the next look: {judgement['to_next_look']} ({plain(round(hours, 2))} h of market "
-            f"time); at most {judgement['at_most_needed']} to the last."
+            f"time, {_nights(hours)}); at most {judgement['at_most_needed']} to the last."
         )
     elif doc["windows_missing"]:
         hours = doc["windows_missing"] * doc["evidence"]["window_seconds"] / 3600
-        facts.append(f"Windows missing: {doc['windows_missing']} ({plain(round(hours, 2))} h of market time).")
+        shown = f"{plain(round(hours, 2))} h of market time, {_nights(hours)}"
+        facts.append(f"Windows missing: {doc['windows_missing']} ({shown}).")
     if doc["trials"]["cut_short"]:
         facts.append(_sentence(doc["trials"]["cut_short"]))
     return tuple(facts)
+
+
+def _nights(hours: float) -> str:
+    nights = math.ceil(hours / _NIGHT_HOURS)
+    return f"{nights} night{'' if nights == 1 else 's'} of {_NIGHT_HOURS} h"
 
 
 def _effects(doc: Mapping[str, Any]) -> Table:

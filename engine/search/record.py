@@ -33,7 +33,7 @@ def tune_document(
         "verdict": decided.verdict,
         "reason": decided.reason,
         "promotion": "",
-        "settings": plan.settings.model_dump(mode="json", exclude={"comment", "tapes"}),
+        "settings": plan.settings.model_dump(mode="json", exclude={"comment"}),
         "command": _command(plan),
         "maker_profile": plan.profile.name,
         "effort": plan.effort.model_dump(mode="json", exclude={"comment"}),

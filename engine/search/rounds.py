@@ -62,8 +62,9 @@ def search(plan: TunePlan, state: TuneState, watch: Stopwatch, tell: Listener) -
     cut_short = ""
     while (done := sum(len(batch["trials"]) for batch in batches)) < wanted:
         limit, spent = plan.settings.max_runtime_sec, time.monotonic() - began
-        if limit is not None and batches and spent >= limit:
-            cut_short = f"{done} of {wanted} trials were made in the {limit:g} s of --max-runtime-sec"
+        stop = batches and limit is not None and spent >= limit if plan.stop_after is None else done >= plan.stop_after
+        if stop:
+            cut_short = f"{done} of {wanted} trials were made in the {limit or 0:g} s of --max-runtime-sec"
             break
         batch = _batch(plan, batches, min(effort.lanes, wanted - done), watch)
         batches.append(batch)

@@ -22,7 +22,7 @@ from engine.search.rounds import Listener, Searched, Stopwatch, search
 from engine.search.select import Selection, select
 from engine.search.settings import TuneSettings
 from engine.search.state import TuneState
-from engine.search.tune_plan import TunePlan, make_plan
+from engine.search.tune_plan import Again, TunePlan, make_plan
 from engine.tuning.judge import Verdict
 
 
@@ -52,8 +52,13 @@ Promote = Callable[[TuneResult], str]
 """Makes the challenger the champion, or does not; the sentence it returns stands in the report."""
 
 
-def run_tune(settings: TuneSettings, paths: Paths, *, tell: Listener = lambda _: None) -> TuneResult:
+def run_tune(
+    settings: TuneSettings, paths: Paths, *, tell: Listener = lambda _: None, again: Again | None = None
+) -> TuneResult:
     """A tune up to its verdict; taken up where a killed one of the same inputs stopped.
+
+    Args:
+        again: of a tune that is done again, what its record says (engine.search.verify_tune).
 
     Raises:
         InputError: see `make_plan`.
@@ -66,7 +71,7 @@ def run_tune(settings: TuneSettings, paths: Paths, *, tell: Listener = lambda _:
     def generating(share: float) -> None:
         tell({"event": "generating", "share": share})
 
-    plan: TunePlan = watch.run("plan_s", lambda: make_plan(settings, paths, progress=generating))
+    plan: TunePlan = watch.run("plan_s", lambda: make_plan(settings, paths, progress=generating, again=again))
     with _state(plan, paths) as state:
         stored, damaged = state.load_plan()
         resumed = stored is not None
@@ -124,8 +129,13 @@ def publish(result: TuneResult, paths: Paths) -> Path:
     from engine.report.tune_artefacts import publish_tune
 
     folder = publish_tune(result.document, result.trials, paths.reports, wall_clock=result.wall_clock)
-    TuneState(_folder(paths, result.document["key"])).clear()
+    tune_state(paths, result).clear()
     return folder
+
+
+def tune_state(paths: Paths, result: TuneResult) -> TuneState:
+    """The state that the tune left on disk."""
+    return TuneState(_folder(paths, result.document["key"]))
 
 
 def _select_and_decide(plan: TunePlan, searched: Searched) -> tuple[Selection | None, Decided]:

@@ -40,7 +40,8 @@ _NO_RESULT = {"max_runtime_sec", "max_estimated_sec", "tapes", "comment", "overr
 
 @dataclass(frozen=True)
 class TunePlan:
-    """All that decides a tune's result. `selection` and `fresh` are disjoint, in order of time."""
+    """All that decides a tune's result. `selection` and `fresh` are disjoint, in order of time. `stop_after`: the
+    trials of a tune that is done again, at which it was cut short or done; the clock then has no say."""
 
     symbol: str
     settings: TuneSettings
@@ -56,6 +57,7 @@ class TunePlan:
     inputs: dict[str, str]
     estimate_s: float
     notes: tuple[str, ...]
+    stop_after: int | None
 
     @property
     def key(self) -> str:
@@ -71,7 +73,22 @@ class TunePlan:
         return sum(window_count(tape, self.settings.window_seconds) for tape in tapes)
 
 
-def make_plan(settings: TuneSettings, paths: Paths, *, progress: Callable[[float], None] | None = None) -> TunePlan:
+@dataclass(frozen=True)
+class Again:
+    """What a tune that is done again takes from its record: the champion, where it came from, the trials searched."""
+
+    champion: Params
+    source: str
+    trials: int
+
+
+def make_plan(
+    settings: TuneSettings,
+    paths: Paths,
+    *,
+    progress: Callable[[float], None] | None = None,
+    again: Again | None = None,
+) -> TunePlan:
     """Open everything, split the tapes, estimate. Only the default tapes are written, where they are missing.
 
     Raises:
@@ -83,7 +100,7 @@ def make_plan(settings: TuneSettings, paths: Paths, *, progress: Callable[[float
     effort = settings.effort(search)
     tapes, notes = _tapes(settings, search, paths, progress)
     symbol = tapes[0].meta.symbol
-    champion, source = _champion(settings, paths, symbol)
+    champion, source = (again.champion, again.source) if again else _champion(settings, paths, symbol)
     trust_region(champion, search.trust_radius)  # refuses a champion outside the table
     counts = [window_count(tape, settings.window_seconds) for tape in tapes]
     cut = split_tapes(counts, search.fresh_share)
@@ -115,6 +132,7 @@ def make_plan(settings: TuneSettings, paths: Paths, *, progress: Callable[[float
         inputs=inputs,
         estimate_s=estimate_s,
         notes=tuple(notes),
+        stop_after=again.trials if again else None,
     )
 
 

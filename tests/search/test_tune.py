@@ -25,6 +25,7 @@ from engine.report.tune_artefacts import build_tune, read_tune
 from engine.search.settings import TuneSettings, load_search
 from engine.search.tune import TuneResult, finish, publish, run_tune
 from engine.search.tune_plan import TunePlan, check_inputs, estimate_seconds, make_plan, recorded_tapes, split_tapes
+from engine.search.verify_tune import verify_tune
 
 Asked = Callable[..., TuneSettings]
 
@@ -196,6 +197,23 @@ def test_a_search_cut_short_is_counted_and_repeatable(asked: Asked, paths: Paths
     again = run_tune(asked(trials=4), other)
     points = lambda result: [trial["point"] for trial in result.trials[:4]]  # noqa: E731
     assert points(cut) == points(again)
+
+
+def test_a_cut_short_tune_is_verified_with_its_own_count_and_champion(
+    asked: Asked, paths: Paths, tmp_path: Path
+) -> None:
+    """The champion's file is gone and the clock has no say: the record holds what is needed."""
+    champion = tmp_path / "champion.json"
+    champion.write_text('{"tail_age_ms": 700}')
+    folder = publish(finish(run_tune(asked(max_runtime_sec=1e-6, overrides=str(champion)), paths)), paths)
+    champion.unlink()
+    done = verify_tune(folder, paths)
+    assert done.ok, done
+    assert list(paths.datasets.glob("tunes/*/*.json")) == []
+    manifest = json.loads((folder / "truth_manifest.json").read_text())
+    manifest["artefacts"]["tune_trials.json"] = "0" * 64
+    (folder / "truth_manifest.json").write_text(json.dumps(manifest))
+    assert verify_tune(folder, paths).differing == ("tune_trials.json",)
 
 
 def test_halving_stops_the_worse_half_after_the_first_tapes(asked: Asked, paths: Paths, tapes: list[Tape]) -> None:
