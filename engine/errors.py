@@ -4,7 +4,8 @@ NightsoakError
   InputError          exit 2   bad input or usage; nothing was changed
     TapeError, CaptureError, ConfigError, OverridesError, JournalError
   RunError            exit 3   could not run or finish
-    LockHeldError, StorageError, BotError, FeedError
+    LockHeldError, StorageError, FeedError, BotError
+      BotDiedError
   InterruptedRun      exit 130 stopped by the user; partial results are marked as such
   VerificationError   exit 1   done again, and it differs
 """
@@ -70,6 +71,10 @@ class StorageError(RunError):
 
 class BotError(RunError):
     """The bot process ended when it should not have."""
+
+
+class BotDiedError(BotError):
+    """The bot process is gone without a word: killed, or crashed."""
 
 
 class FeedError(RunError):

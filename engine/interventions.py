@@ -70,7 +70,7 @@ def _changes(unchanged: Change, base: Outcome) -> dict[str, Change]:
 
     changes = {
         "no latency": with_config(entry_ns=0, response_ns=0),
-        "no fees": replace(unchanged, fee_rate=Fraction(0)),
+        "no fees": replace(unchanged, fee_rate=Fraction(0), taker_fee_rate=Fraction(0)),
         "no position cap": with_config(
             cap_lots=config.cap_lots * _CAP_FACTOR, skew_bps_at_cap=config.skew_bps_at_cap * _CAP_FACTOR
         ),

@@ -28,10 +28,11 @@ _NS_PER_S = 1_000_000_000
 
 @dataclass(frozen=True)
 class Change:
-    """One replay: the kernel's constants, and the maker's fee as a share of notional (+ rebate, - cost)."""
+    """One replay: the kernel's constants, and the fees as shares of notional (+ rebate, - cost)."""
 
     config: Config
     fee_rate: Fraction
+    taker_fee_rate: Fraction
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class LaneReplay:
         meta = self.tape.meta
         config = self.profile.kernel_config(meta.instrument(), self.tape.reference_mid2())
         config = config._replace(arrival=int(meta.order == "arrival"))
-        return Change(config, Fraction(self.profile.maker_fee_rate))
+        return Change(config, Fraction(self.profile.maker_fee_rate), Fraction(self.profile.taker_fee_rate))
 
     def run_all(self, changes: Sequence[Change]) -> list[Outcome]:
         """One outcome per change, in their order; two at a time, as the kernel runs without Python's lock."""
@@ -99,10 +100,11 @@ class LaneReplay:
             while changes and changes[0].ts_ns <= end_ns:
                 now = changes.pop(0)
                 parts.append(session.advance(self.tape.columns, now.ts_ns, order))
-                perform(session, now, self.profile, self.tape)
+                perform(session, now, self.profile, meta.instrument(), self.tape.reference_mid2())
             rows = np.concatenate([*parts, session.advance(self.tape.columns, end_ns, order)])
             mid2_end = session.touch()[0] or mid2
-            windows.append(lane_components(rows, 0, value, change.fee_rate, mid2, mid2_end, position))
+            fees = change.fee_rate, change.taker_fee_rate
+            windows.append(lane_components(rows, 0, value, fees[0], mid2, mid2_end, position, fees[1]))
             mid2 = mid2_end
             fills = rows[rows["kind"] == REC_FILL]
             position += int((fills["side"] * fills["qty_lots"]).sum())

@@ -52,6 +52,8 @@ class Watched:
             return (
                 f"{champion.id} stays, but its last windows lost{why}: the calming package is what the next run needs."
             )
+        if watch.verdict == "nodata":
+            return f"{champion.id} stays: nothing can be said yet of its {watch.windows} windows since it took effect."
         return f"{champion.id} stays: nothing against it in {watch.windows} windows since it took effect."
 
 

@@ -43,20 +43,25 @@ def replayed_fills(
     changes: Sequence[RunChange],
     start_ns: int,
     end_ns: int,
-    position_start_lots: int = 0,
+    positions_lots: Sequence[int],
+    reference_mid2: int,
 ) -> dict[int, Array]:
-    """{lane: int64[n, 4]} of a replay over [start_ns, end_ns); the changes are made at their times."""
+    """{lane: int64[n, 4]} of a replay over [start_ns, end_ns); the changes are made at their times.
+
+    Args:
+        positions_lots: one per lane, to start from.
+        reference_mid2: bid + ask in ticks at which sizes in quote currency became lots.
+    """
     meta = tape.meta
     arrival = meta.order == "arrival"
-    config = profile.kernel_config(meta.instrument(), tape.reference_mid2())._replace(arrival=int(arrival))
+    config = profile.kernel_config(meta.instrument(), reference_mid2)._replace(arrival=int(arrival))
     window = (meta.price_low_ticks, meta.price_high_ticks + 1)
-    positions = [position_start_lots] * len(lanes)
-    session = MakerSession(config, lanes, window, start_ns, positions_lots=positions)
+    session = MakerSession(config, lanes, window, start_ns, positions_lots=positions_lots)
     order = None if arrival else tape.exch_order
     parts = []
     for change in changes:
         parts.append(session.advance(tape.columns, change.ts_ns, order))
-        perform(session, change, profile, tape)
+        perform(session, change, profile, meta.instrument(), reference_mid2)
     parts.append(session.advance(tape.columns, end_ns, order))
     rows = np.concatenate(parts)
     fills = rows[rows["kind"] == REC_FILL]

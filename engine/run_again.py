@@ -6,7 +6,7 @@ The code is that of a soak (bot process, warehouse, decisions, report) without P
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ from engine.soak import Companion, RunPlan, Schedule, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_recipe import run_soak
 from engine.soak_state import RunState
-from engine.soak_steps import report
+from engine.soak_steps import Listener, report
 
 TAPE = "tape/"
 """What the names of a tape's files begin with among a run's inputs."""
-Listener = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.instrument import Instrument
 from engine.maker.session import MakerSession
-from engine.market.tape import Tape
 from engine.params import Params
 from engine.profile import Profile
 from engine.warehouse.db import Warehouse
@@ -58,16 +58,17 @@ def parameters_of(changes: Sequence[RunChange]) -> list[tuple[int, dict[str, flo
     return [(change.ts_ns, dict(change.values)) for change in changes if change.name == PARAMS]
 
 
-def perform(session: MakerSession, change: RunChange, profile: Profile, tape: Tape, lane_0: int | None = 0) -> None:
-    """Do to `session` what was done to the bot: parameters to lane `lane_0` (if it has one), actions to all lanes."""
+def perform(
+    session: MakerSession, change: RunChange, profile: Profile, instrument: Instrument, reference_mid2: int
+) -> None:
+    """Do to `session` what was done to the bot: parameters to lane 0, actions to all lanes."""
     if change.name == PARAMS:
-        if lane_0 is not None:
-            session.set_params(lane_0, change.values)
+        session.set_params(0, change.values)
         return
     lanes = range(len(session.state.lanes))
     if change.name == "reload_risk":
         limits = profile.model_copy(update=dict(change.values))
-        sizes = limits.kernel_config(tape.meta.instrument(), tape.reference_mid2())
+        sizes = limits.kernel_config(instrument, reference_mid2)
         session.config = session.config._replace(order_lots=sizes.order_lots, cap_lots=sizes.cap_lots)
     for lane in lanes:
         if change.name in ("pause", "resume"):

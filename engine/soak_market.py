@@ -6,6 +6,7 @@ replays, verification) takes the recorded tape as if it had been given.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import time
 from collections.abc import Callable
@@ -13,11 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, TapeError
 from engine.files import write_json
 from engine.instrument import Instrument
 from engine.market.simulator import SimulatorSettings, generate_tape, read_settings
 from engine.market.tape import Tape
+from engine.market.tape_meta import META_FILE
 from engine.paths import Paths
 from engine.soak import NS_PER_S, RunPlan, Schedule, SoakSettings, cut_span
 
@@ -92,12 +94,29 @@ def recorded(plan: RunPlan) -> RunPlan:
     """
     if not plan.live or "digest" in plan.tape_facts:
         return plan
-    tape = Tape.open(plan.tape, verify=True)
-    facts = tape_facts(tape, name=tape.path.name, is_default=False)
-    notes = (*plan.notes, *_gap_notes(tape))
-    plan = replace(plan, tape_facts=facts, inputs=plan.inputs | _tape_inputs(tape), notes=notes)
+    tapes = tapes_of(plan)
+    if not tapes:
+        raise TapeError("nothing was recorded", where=str(plan.tape), remedy="see that the feed is there, run again")
+    facts = tape_facts(tapes[0], name=tapes[0].path.name, is_default=False)
+    inputs = plan.inputs | _tape_inputs(tapes[0])
+    for number, tape in enumerate(tapes[1:], 1):
+        more = tape_facts(tape, name=tape.path.name, is_default=False)
+        for name in ("count", "depth_count", "trade_count", "message_count", "crossed_message_ends", "gaps"):
+            facts[name] += more[name]
+        inputs |= {name.replace("tape/", f"tape.{number}/"): digest for name, digest in _tape_inputs(tape).items()}
+    notes = (*plan.notes, *(note for tape in tapes for note in _gap_notes(tape)))
+    plan = replace(plan, tape_facts=facts, inputs=inputs, notes=notes)
     write_json(plan.file, plan.to_json())
     return plan
+
+
+def tapes_of(plan: RunPlan) -> list[Tape]:
+    """The tapes of a run in order of time: one, and of a live run that was resumed another for each time."""
+    if not plan.live:
+        return [Tape.open(plan.tape)]
+    found = [plan.tape, *plan.tape.parent.glob(f"{glob.escape(plan.tape.name)}.*")]
+    tapes = [Tape.open(path) for path in found if (path / META_FILE).is_file()]
+    return sorted(tapes, key=lambda tape: tape.meta.first_local_ts_ns)
 
 
 def tape_facts(tape: Tape, *, name: str, is_default: bool) -> dict[str, Any]:

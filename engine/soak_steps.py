@@ -26,9 +26,8 @@ from engine.files import write_json
 from engine.interventions import measure_interventions
 from engine.lane_replay import LaneReplay
 from engine.maker.state import Array
-from engine.market.tape import Tape
 from engine.params import Params
-from engine.parity import compare_fills, journalled_fills, replayed_fills
+from engine.parity import compare_fills, journalled_fills
 from engine.paths import Paths
 from engine.profile import load_profile
 from engine.quality import frames, inspector, quality_check
@@ -39,6 +38,7 @@ from engine.run_changes import PARAMS, RunChange, changes_in_time, parameters_of
 from engine.soak import RunPlan
 from engine.soak_market import recorded
 from engine.soak_state import RunState, utc_now
+from engine.stretches import replay_stretches, resumed_at, stretches_of
 from engine.tuning.autotune import Decision, TuneState, decide
 from engine.tuning.bands import load_gates
 from engine.tuning.data_checks import parity_check, windows_check, with_checks
@@ -145,13 +145,14 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
             edge = edge_report(warehouse, plan.run_id)
             series = chart_series(warehouse, plan.run_id)
             fills, changes = journalled_fills(warehouse, plan.run_id), changes_in_time(warehouse, plan.run_id)
+            resumed_ns = resumed_at(warehouse, plan.run_id)
             rows = frames(warehouse, plan.run_id) if quality_inspector else {}
         inspected = beside.submit(quality_inspector.inspect, rows) if quality_inspector else None
-        replays = None if interrupted else _replays(plan, changes, edge["totals"], fills)
+        replays = None if interrupted else _replays(plan, changes, edge["totals"], fills, resumed_ns)
         quality = inspected.result() if inspected else None
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
-    record = make_record(plan, state, edge, series, changes, replays, quality, interrupted=interrupted)
+    record = make_record(plan, state, edge, series, changes, resumed_ns, replays, quality, interrupted=interrupted)
     folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
@@ -162,24 +163,25 @@ class Replays:
     (engine.interventions)."""
 
     parity: Mapping[str, Any]
-    queue_bounds: Mapping[str, Any]
-    interventions: Mapping[str, Any]
+    queue_bounds: Mapping[str, Any] | None
+    interventions: Mapping[str, Any] | None
 
 
 def _replays(
-    plan: RunPlan, changes: Sequence[RunChange], totals: Mapping[str, Any], fills: Mapping[int, Array]
+    plan: RunPlan,
+    changes: Sequence[RunChange],
+    totals: Mapping[str, Any],
+    fills: Mapping[int, Array],
+    resumed_ns: Sequence[int],
 ) -> Replays:
-    tape, profile = Tape.open(plan.tape), load_profile(plan.paths.config, plan.profile)
-    start_ns, end_ns, held = plan.schedule.start_ns, plan.schedule.end_ns, plan.position_start_lots
-    lanes = [lane["params"] for lane in plan.lanes]
-    sets = [(start_ns, dict(plan.params)), *parameters_of(changes)]
+    profile, stretches = load_profile(plan.paths.config, plan.profile), stretches_of(plan, resumed_ns)
+    parity = compare_fills(fills, replay_stretches(plan, profile, stretches, changes))
+    if resumed_ns:  # what would have been without a driver can be told of one stretch only
+        return Replays(parity, None, None)
+    sets = [(plan.schedule.start_ns, dict(plan.params)), *parameters_of(changes)]
     actions = [change for change in changes if change.name != PARAMS]
-    lane = LaneReplay(tape, profile, plan.schedule, sets, held, actions)
-    return Replays(
-        compare_fills(fills, replayed_fills(tape, profile, lanes, changes, start_ns, end_ns, held)),
-        queue_bounds(lane),
-        measure_interventions(lane, totals),
-    )
+    lane = LaneReplay(stretches[0].tape, profile, plan.schedule, sets, plan.position_start_lots, actions)
+    return Replays(parity, queue_bounds(lane), measure_interventions(lane, totals))
 
 
 @contextmanager
@@ -200,6 +202,7 @@ def make_record(
     edge: Mapping[str, Any],
     series: Mapping[str, Any],
     changes: Sequence[RunChange],
+    resumed_ns: Sequence[int],
     replays: Replays | None,
     quality: Mapping[str, Any] | None,
     *,
@@ -234,6 +237,7 @@ def make_record(
             "crossed_message_ends": plan.tape_facts["crossed_message_ends"],
             "ingest": state.ingest,
             "overrides_refused": state.refused,
+            "resumed_ns": list(resumed_ns),
             "notes": plan.notes,
         },
         inputs=plan.inputs,

@@ -34,14 +34,27 @@ from engine.report.manifest import (
 )
 from engine.report.record import EDGE, GATE, METRICS_FILE, OVERRIDES, RunRecord
 from engine.report.render import REPORT, SUMMARY, render
-from engine.run_again import TAPE, Changed, Listener, find_tape, make_again
+from engine.run_again import TAPE, Changed, find_tape, make_again
 from engine.soak_recipe import nobody
+from engine.soak_steps import Listener
 
 _NUMBERS = (EDGE, GATE, METRICS_FILE)
 _ORDER = (*_NUMBERS, OVERRIDES, MANIFEST, REPORT, SUMMARY)
 """Where a difference is looked for first: causes before what is made from them."""
 _CODE = ("code_sha256", "lock_sha256")
-_NEEDED = ("run_id", "interrupted", "plan", "parameters", "overrides_refused", "inputs", "artefacts", *_CODE)
+_NEEDED = (
+    "run_id",
+    "interrupted",
+    "plan",
+    "parameters",
+    "actions",
+    "notes",
+    "resumed_ns",
+    "overrides_refused",
+    "inputs",
+    "artefacts",
+    *_CODE,
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +97,8 @@ def verify_run(folder: Path, paths: Paths, *, tapes: Sequence[Path] = (), listen
     manifest = read_manifest(folder)
     inputs = changed_inputs(manifest, paths)
     own = _own_files(folder, manifest)
-    if manifest["interrupted"]:
-        return _interrupted(folder, manifest, inputs, own)
+    if manifest["interrupted"] or manifest["resumed_ns"]:
+        return _once_only(folder, manifest, inputs, own)
     edited = () if any(finding.file in _NUMBERS for finding in own) else _edited(folder, manifest)
     if edited:
         text = f"the run was not made again: {MANIFEST} contradicts the run's own documents"
@@ -160,18 +173,20 @@ def _edited(folder: Path, manifest: Mapping[str, Any]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _interrupted(
+def _once_only(
     folder: Path, manifest: Mapping[str, Any], inputs: tuple[Changed, ...], own: list[Finding]
 ) -> Verification:
-    """An interrupted run ended when somebody pressed a key: only what follows from its own numbers can be checked."""
+    """A run that was ended by a key, or whose bot died on the way: only what follows from its own numbers can be
+    checked."""
     findings = list(own)
     if not own:
         findings += _edited(folder, manifest)
         made = render({name: json.loads((folder / name).read_bytes()) for name in _NUMBERS})
         findings += _compare_files({name: (folder / name).read_bytes() for name in made}, made)
     missing = (
-        f"the run was interrupted at a moment that cannot be repeated: {', '.join(_NUMBERS)} were not made again; only "
-        "their sha256, the manifest and the documents rendered from them were checked"
+        f"the run {'was interrupted' if manifest['interrupted'] else 'lost its bot'} at a moment that cannot be "
+        f"repeated: {', '.join(_NUMBERS)} were not made again; only their sha256, the manifest and the documents "
+        "rendered from them were checked"
     )
     return Verification(manifest["run_id"], False, 0, inputs, tuple(findings), open=(missing,))
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from engine.bot.process import BotProcess
 from engine.bot.protocol import Message
+from engine.bot.supervised import SupervisedBot
 from engine.soak import RunPlan
 from engine.soak_steps import Edge
 from engine.soak_steps import reach_edge as engine_reach_edge
@@ -20,7 +20,7 @@ class RunningBot:
     """A bot at work. `messages` is read once, from edge to edge."""
 
     plan: RunPlan
-    process: BotProcess
+    process: SupervisedBot
     messages: Iterator[Message]
 
     def go_on(self, iteration: int) -> None:
@@ -31,8 +31,8 @@ class RunningBot:
 
 @contextmanager
 def running_bot(plan: RunPlan) -> Iterator[RunningBot]:
-    """The run's bot as a child process; it is ended, whatever happens, when the block is left."""
-    with BotProcess(plan.file, plan.folder / "bot.log") as process:
+    """The run's bot as a child process, started again if it dies; ended when the block is left, whatever happens."""
+    with SupervisedBot(plan) as process:
         yield RunningBot(plan, process, process.messages())
 
 

@@ -21,6 +21,7 @@ TAPE = Tape.open(ROOT / "datasets/sample")
 PROFILE = load_profile(ROOT / "config", "S1")
 START_NS, END_NS = TAPE.meta.first_exch_ts_ns, TAPE.meta.last_local_ts_ns + 1
 CHANGED_NS = (START_NS + END_NS) // 2
+LANES = [dict(Params()), dict(Params())]
 WIDER = Params().with_changes({"base_spread_bps_delta": 0.2})
 
 
@@ -31,7 +32,7 @@ def replayed() -> dict[int, Any]:
 
 
 def replay_with(changes: list[RunChange]) -> dict[int, Any]:
-    fills = replayed_fills(TAPE, PROFILE, [dict(Params()), dict(Params())], changes, START_NS, END_NS)
+    fills = replayed_fills(TAPE, PROFILE, LANES, changes, START_NS, END_NS, [0, 0], TAPE.reference_mid2())
     assert all(len(rows) > 20 for rows in fills.values())
     return fills
 

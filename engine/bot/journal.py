@@ -70,6 +70,10 @@ class JournalWriter:
         for record in records:
             self.write(record)
 
+    def drain(self) -> None:
+        """Hand everything written so far to the system: it outlives a kill of this process, not a power cut."""
+        self._drain()
+
     def flush(self) -> None:
         """Make everything written so far durable; then rotate if the file has grown enough."""
         self._drain()

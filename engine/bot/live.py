@@ -6,6 +6,7 @@ there. So the recorded tape, replayed in its order of arrival, gives the same fi
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from engine.live.settings import FeedSettings
 from engine.maker.session import MakerSession
 from engine.maker.state import Config
 from engine.soak import RunPlan
-from engine.soak_market import live_instrument
+from engine.soak_market import live_instrument, tapes_of
 
 _RELEASE_EVERY = 1 << 20
 _FIRST_BOOK_S = 60.0
@@ -31,7 +32,8 @@ _FIRST_BOOK_S = 60.0
 def live_source(plan: RunPlan, *, resumed: bool) -> Iterator[LiveSource]:
     """The feed of a live run, with a book; recorded to the run's tape, which is sealed when the block is left.
 
-    A resumed run seals what was recorded before, and records on beside it: <tape>.1, <tape>.2, ...
+    A resumed run seals what was recorded before, and records on beside it: <tape>.1, <tape>.2, ... What was recorded
+    before a journal was begun is dropped: nobody acted on it.
 
     Raises:
         FeedError: no book within a minute, or the feed was lost for good.
@@ -40,8 +42,10 @@ def live_source(plan: RunPlan, *, resumed: bool) -> Iterator[LiveSource]:
     tapes, name = plan.tape.parent, plan.tape.name
     if resumed:
         recover_all(tapes / RECORDING, tapes)
-        taken = sum(1 for one in tapes.iterdir() if one.name == name or one.name.startswith(f"{name}."))
+        taken = len(tapes_of(plan))
         name = f"{name}.{taken}" if taken else name
+    else:
+        shutil.rmtree(tapes / RECORDING / name, ignore_errors=True)
     settings = FeedSettings(
         plan.settings.feed, (live_instrument(plan.settings),), endpoint=plan.settings.endpoint, seed=time.time_ns()
     )

@@ -26,6 +26,8 @@ from engine.soak import NS_PER_S, Schedule
 
 _NS_PER_MS = 1e6
 _NO_TOUCH = (0, 0, 0)
+RESUMED = "resumed"
+"""The reason of the gap where a run went on after its bot had died."""
 
 
 class Market(Protocol):
@@ -195,7 +197,7 @@ class Bot:
         self.market.advance(self.now_ns)
         self.market.take_valid_ns(self.now_ns)
         self._events_before = self.market.events
-        self._write({"type": "gap", "ts_ns": self.now_ns, "lane": 0, "reason": "resumed"})
+        self.write_now({"type": "gap", "ts_ns": self.now_ns, "lane": 0, "reason": RESUMED})
         self.say({"event": "started", "run_id": self.journal.run_id, "ts_ns": self.now_ns, "resumed": True})
         self._window = tail.next_window
         self._edge_ns = min(self.schedule.window_start_ns(self._window), self.now_ns)
@@ -227,6 +229,8 @@ class Bot:
             self.now_ns = until_ns
             if until_ns < end_ns:
                 self._mark()
+            if self.market.live:
+                self.journal.drain()
             if self.desk:
                 self.desk.see(parts, wall_ns)
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from engine import errors
 from engine.bot.protocol import Message, decode, encode
-from engine.errors import BotError, NightsoakError
+from engine.errors import BotDiedError, BotError, NightsoakError
 from engine.paths import CHECKOUT
 
 _ERROR_LINES = 8
@@ -66,7 +66,8 @@ class BotProcess:
         """What the bot says, until it has said its last.
 
         Raises:
-            BotError: it could not go on, or died; with its own words.
+            BotError: it could not go on, with its own words.
+            BotDiedError: it is gone without a word.
         """
         process = self._process
         assert process is not None and process.stdout is not None, "the bot was not started"
@@ -81,7 +82,7 @@ class BotProcess:
             ended = message["event"] == "end"
             yield message
         if not ended:
-            raise BotError(
+            raise BotDiedError(
                 f"ended without a word ({self._exit_text()}){self._last_words()}",
                 where=f"bot {process.pid}",
                 remedy=f"see {self.log}, then run the soak again",

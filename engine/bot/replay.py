@@ -40,6 +40,7 @@ def opened_bot(plan: RunPlan, ear: Ear, say: Callable[[Message], None], *, resum
         yield open_bot(plan, ear, say, resume=resume)
         return
     from engine.bot.live import LiveMarket, live_source  # the network is not for replays
+    from engine.soak_market import tapes_of
 
     tail = _tail(plan, resume)
     with live_source(plan, resumed=tail is not None) as source:
@@ -47,8 +48,10 @@ def opened_bot(plan: RunPlan, ear: Ear, say: Callable[[Message], None], *, resum
         def market(start: Start) -> LiveMarket:
             return LiveMarket(source, start.config, start.lanes, start.now_ns, start.positions_lots)
 
-        tape = source.tape()
-        yield _bot(plan, ear, say, tail, tape.instrument, first_mid2(tape.columns), market)
+        tape, first = source.tape(), tapes_of(plan)
+        # the first book of the run, not of the part that a resumed run goes on with
+        reference_mid2 = first[0].reference_mid2() if first else first_mid2(tape.columns)
+        yield _bot(plan, ear, say, tail, tape.instrument, reference_mid2, market)
 
 
 def open_bot(plan: RunPlan, ear: Ear, say: Callable[[Message], None], *, resume: bool = False) -> Bot:

@@ -45,7 +45,7 @@ class WaterfallChart:
 
 @dataclass(frozen=True)
 class MarkoutsChart:
-    """`curves`: (side, cost in bps per horizon or None, half-width of its 95 % interval), in the order both, buy, sell."""
+    """`curves`: (side, cost in bps per horizon or None, half-width of its 95 % interval); both, buy, sell."""
 
     horizons_s: list[int]
     curves: list[tuple[str, list[float | None], list[float]]]

@@ -40,6 +40,7 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
         "plan": record.plan,
         "parameters": record.parameters,
         "actions": record.actions,
+        "resumed_ns": record.data_quality.get("resumed_ns") or [],
         "notes": record.data_quality.get("notes") or [],
         "overrides_refused": record.data_quality.get("overrides_refused") or [],
         "seeds": {"run": record.plan.get("seed"), "tape": (tape.get("generated") or {}).get("seed")},

@@ -46,7 +46,7 @@ class RunRecord:
     series        engine.warehouse.series.chart_series: marks {ts_ns, mid}, fills {ts_ns, price, side}, position
                   {ts_ns, qty}; `completed` thins it and drops other columns
     data_quality  {gaps: [{ts_ns, reason}], crossed_message_ends, ingest: {name: count}, overrides_refused:
-                  [{ts_ns, reason}], notes: [sentence]}
+                  [{ts_ns, reason}], resumed_ns: [times at which a bot that had died went on], notes: [sentence]}
     inputs        {name: sha256} of tape columns, profile, configuration
     control       engine.report.control.compare(edge); filled in by `completed` where null
     kpi_intervals engine.report.intervals.kpi_intervals(edge); filled in by `completed` where null

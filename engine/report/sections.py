@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.metrics import COMPONENTS
-from engine.report.format import NO_DATA, count, interval, money_digits, number, plain, utc
+from engine.report.format import NO_DATA, and_list, count, interval, money_digits, number, plain, utc
 from engine.report.record import RunRecord
 from engine.report.table import Table
 
@@ -228,6 +228,12 @@ def quality(record: RunRecord) -> tuple[Table, tuple[str, ...], Table | None]:
         f"Overrides refused at {utc(refused['ts_ns'], '%H:%M:%S')} UTC: {refused['reason']}."
         for refused in data.get("overrides_refused") or ()
     ]
+    resumed = [utc(ts_ns, "%H:%M:%S") for ts_ns in data.get("resumed_ns") or ()]
+    if resumed:
+        notes.append(
+            f"The bot died and was started again; the run went on from {and_list(resumed)} UTC. What it had not "
+            "journalled is lost, and no quote stood until its next book."
+        )
     if record.plan.get("latency_modelled"):
         notes.append("Latency is modelled, not measured: the tape is generated.")
     missing = totals.get("null_reasons") or {}

@@ -1,0 +1,101 @@
+"""A bot that is started again when it dies: same run id, same journal, the next file.
+
+What it said of itself as an error is no death and is not tried again; a crash (a signal, an exit without a word) is,
+at most `limit` times in a run and after a pause that doubles. What dies with a bot: its paper orders, and the market
+time until the next one has its first book, which the journal tells as a gap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.bot.journal import journal_files
+from engine.bot.process import BotProcess
+from engine.bot.protocol import Message
+from engine.errors import BotDiedError
+from engine.soak import RunPlan
+
+LIMIT = 3
+FIRST_PAUSE_S = 1.0
+
+
+class SupervisedBot:
+    """`with SupervisedBot(plan) as bot:` has the calls of BotProcess.
+
+    Args:
+        limit: how often the run's bot may die and be started again.
+        first_pause_s: before the first restart; each further one waits twice as long.
+    """
+
+    def __init__(self, plan: RunPlan, *, limit: int = LIMIT, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        self.plan, self.limit, self.first_pause_s = plan, limit, first_pause_s
+        self.restarts = 0
+        self._log = plan.folder / "bot.log"
+        self._process = BotProcess(plan.file, self._log)
+        self._edges: list[int] = []
+        self._answers: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        self._process.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.__exit__(kind, error, trace)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def command(self, command: str, **fields: Any) -> None:
+        """Send a command; a `continue` is kept for a bot that dies before it has read it."""
+        if command == "continue":
+            self._answers.append(fields)
+        self._process.command(command, **fields)
+
+    def messages(self) -> Iterator[Message]:
+        """What the run's bots say, one after the other, until the last has said its last.
+
+        A restart is told as {"event": "restarted", "restarts", "limit", "reason"}. An edge that was told is not told
+        again; if it was answered, the new bot gets the same answer.
+
+        Raises:
+            BotError: the bot could not go on, or died too often.
+        """
+        while True:
+            try:
+                for message in self._process.messages():
+                    if message["event"] == "edge" and message["iteration"] in self._edges:
+                        place = self._edges.index(message["iteration"])
+                        if place < len(self._answers):
+                            self._process.command("continue", **self._answers[place])
+                        continue
+                    if message["event"] == "edge":
+                        self._edges.append(message["iteration"])
+                    yield message
+                return
+            except BotDiedError as death:
+                if self.restarts >= self.limit:
+                    raise
+                reason = death.what
+            self._process.__exit__(None, None, None)
+            self.restarts += 1
+            yield {"event": "restarted", "restarts": self.restarts, "limit": self.limit, "reason": reason}
+            time.sleep(self.first_pause_s * 2 ** (self.restarts - 1))
+            resume = bool(_with_records(self.plan))
+            self._process = BotProcess(self.plan.file, self._log, resume=resume)
+            self._process.__enter__()
+
+
+def _with_records(plan: RunPlan) -> list[Path]:
+    """The run's journal files; one that was opened and never written to is removed, since none is ever rewritten."""
+    files = journal_files(plan.paths.journals, plan.run_id)
+    if len(files) == 1 and files[0].stat().st_size == 0:
+        files[0].unlink()
+        return []
+    return files
