@@ -22,7 +22,7 @@ class Candidate:
 
     In bps of the champion's mean window: `in_sample` its EV_net on the selection windows, `posterior` the process's
     mean of its objective and `posterior_sd`, `walk_forward` its score on later blocks, `shrunk` the least of the
-    three less nothing: what to expect on fresh windows, at most.
+    three, which is the most to expect on fresh windows.
     """
 
     params: Params
