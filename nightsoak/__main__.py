@@ -15,6 +15,7 @@ GROUPS = (
     "nightsoak.tape",
     "nightsoak.replay",
     "nightsoak.tune",
+    "nightsoak.optimize",
     "nightsoak.warehouse",
     "nightsoak.figures",
     "nightsoak.care",

@@ -17,6 +17,7 @@ CONTRACT = {
     "soak/soak-24h",
     "tune/tune-3h",
     "baseline/baseline",
+    "optimize/optimize",
     "report/report",
 }
 

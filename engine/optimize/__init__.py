@@ -1,0 +1,1 @@
+"""Champion/challenger rounds on new tapes until told to stop (docs/optimize.md)."""
