@@ -18,7 +18,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
 
     Raises:
-        StorageError: the folder cannot be written or the disk is full; `path` is as it was.
+        StorageError: the folder cannot be written or the disk is full; `path` is the old file or the new one, whole.
     """
     raw = data.encode() if isinstance(data, str) else data
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -29,6 +29,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temp.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         _discard(temp)
         raise StorageError(
@@ -39,7 +40,6 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     except BaseException:
         _discard(temp)
         raise
-    sync_folder(path.parent)
 
 
 def _discard(temp: Path) -> None:

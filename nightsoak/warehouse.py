@@ -57,6 +57,8 @@ def run_ingest(args: argparse.Namespace) -> int:
 
     from engine.errors import JournalError
     from engine.paths import Paths
+    from engine.warehouse.db import Warehouse
+    from engine.warehouse.evidence import synchronise_all
     from engine.warehouse.rebuild import ingest_or_rebuild, rebuild
 
     paths = Paths.from_environment()
@@ -76,6 +78,9 @@ def run_ingest(args: argparse.Namespace) -> int:
         extra["differing"] = None if made.differing is None else list(made.differing)
     else:
         result, aside = ingest_or_rebuild(database, journals, own, wait_s=LOCK_WAIT_S)
+    if (args.rebuild or aside is not None) and args.db is None:
+        with Warehouse(database) as warehouse:
+            synchronise_all(warehouse, paths)  # champions and evidence are files of their own
     if aside is not None:
         extra["set_aside"] = str(aside)
         say(f"the warehouse was damaged: it now lies in {aside}, and a new one was made from the journals")

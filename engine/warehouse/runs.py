@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from engine.errors import JournalError
 from engine.warehouse.db import Warehouse
@@ -31,16 +29,6 @@ def resolve_run(wh: Warehouse, ref: str) -> str:
         if candidate in known:
             return str(candidate)
     raise JournalError("is not in the warehouse", where=f"run {ref}", remedy="ingest its journal first")
-
-
-def params_in_time(wh: Warehouse, run_id: str) -> list[tuple[int, dict[str, Any]]]:
-    """(time of effect in ns, parameter set) of every change that lane 0 journalled, in order of time."""
-    rows = wh.execute(
-        "SELECT coalesce(effective_ts_ns, ts_ns), params FROM raw_record "
-        "WHERE run_id = ? AND type = 'params' AND lane = 0 ORDER BY ts_ns, seq",
-        [run_id],
-    )
-    return [(int(ts_ns), json.loads(params)) for ts_ns, params in rows]
 
 
 def _journal_run(path: Path) -> str | None:
