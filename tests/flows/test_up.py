@@ -138,20 +138,16 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         up.process.wait(30)
 
 
-def settings(tape: Tape, **changes: Any) -> dict[str, Any]:
-    asked = {"tape": str(tape.path), "iterations": 2, "window_seconds": 10, "auto_tune": True}
-    return {"settings": asked | changes}
-
-
 @pytest.fixture(scope="module")
-def scheduled(up: Up, short_tape: Tape) -> dict[str, Any]:
+def scheduled(up: Up) -> dict[str, Any]:
     """A run that nobody started: the schedule did. The schedule goes when the run has begun."""
     with Api(f"{up.url}/api") as api:
         deployment = api.deployments()["soak/soak-3h"]
     # The server plans what has changed every five seconds; what is past by then waits for the next turn.
     soon = datetime.now(UTC) + timedelta(seconds=7)
     schedule = {"interval": 20, "anchor_date": soon.isoformat(), "timezone": "UTC"}
-    asked = [{"schedule": schedule, "active": True, "parameters": settings(short_tape)}]
+    soak = {"tape": "datasets/sample", "iterations": 3, "window_seconds": 10, "auto_tune": True}
+    asked = [{"schedule": schedule, "active": True, "parameters": {"settings": soak}}]
     (made,) = up.post(f"/deployments/{deployment}/schedules", asked)
     chosen = {"deployments": {"id": {"any_": [deployment]}}}
     begun = {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED", "CANCELLED"]}}}}
@@ -240,12 +236,17 @@ def test_the_report_is_in_the_ui_with_tables_charts_and_verdict(
         browser.quit()
 
 
-def test_prefect_takes_the_bare_name_and_the_full_one(up: Up, scheduled: dict[str, Any]) -> None:
-    done = up.cli(str(PREFECT), "deployment", "run", "report", "--watch")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Creating flow run for deployment 'report/report'" in done.stdout
-    done = up.cli(str(PREFECT), "deployment", "run", "report/report")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_prefect_takes_the_bare_name_and_the_full_one(up: Up) -> None:
+    """Of a deployment without a pool, so that nothing runs."""
+    deployment = up.post("/deployments/", {"name": "alone", "flow_id": up.post("/flows/", {"name": "one"})["id"]})
+    for name in ("alone", "one/alone"):
+        done = up.cli(str(PREFECT), "deployment", "run", name)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Creating flow run for deployment 'one/alone'" in done.stdout
+    made = up.post("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment["id"]]}}})
+    assert len(made) == 2
+    for run in made:
+        httpx.delete(f"{up.url}/api/flow_runs/{run['id']}").raise_for_status()
 
 
 def test_an_unknown_bare_name_is_what_prefect_says_of_it(up: Up) -> None:
@@ -313,8 +314,8 @@ def start_long_run(up: Up, tape: Tape) -> str:
     """The id of a soak that has its bot and will not be done for a while."""
     with Api(f"{up.url}/api") as api:
         deployment = api.find_deployment("soak-3h")[1]
-        parameters = settings(tape, iterations=60, window_seconds=1)
-        run: str = up.post(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"]
+        asked = {"tape": str(tape.path), "iterations": 60, "window_seconds": 1, "auto_tune": True}
+        run: str = up.post(f"/deployments/{deployment}/create_flow_run", {"parameters": {"settings": asked}})["id"]
     wait_until(lambda: any("engine.bot" in line for line in up.running()))
     return run
 
