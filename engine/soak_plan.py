@@ -16,6 +16,7 @@ from engine.champion.store import ChampionStore
 from engine.companions import gather
 from engine.errors import StorageError
 from engine.files import sha256_file, write_atomic, write_json
+from engine.host import check_host, claim_host
 from engine.locks import FileLock
 from engine.params import Params, read_overrides
 from engine.paths import CHECKOUT, Paths
@@ -30,7 +31,12 @@ _CONFIG_FILES = ("gates.json", "packages.json", "edge_targets.json")
 
 
 def soak_lock(paths: Paths) -> FileLock:
-    """The lock that lets one soak at a time work on a warehouse."""
+    """The lock that lets one soak at a time work on a warehouse.
+
+    Raises:
+        LockHeldError: the warehouse belongs to another machine, where this lock would hold nothing.
+    """
+    check_host(paths)
     return FileLock(paths.locks / f"soak-{paths.warehouse.stem}.lock", what=f"the warehouse {paths.warehouse.name}")
 
 
@@ -40,7 +46,9 @@ def check_inputs(settings: SoakSettings, paths: Paths) -> None:
     Raises:
         InputError: tape, symbol, profile, parameters, overrides or configuration; names the file and the remedy.
         StorageError: the datasets or reports folder cannot be written.
+        LockHeldError: the warehouse belongs to another machine.
     """
+    check_host(paths)
     load_profile(paths.config, settings.profile or default_profile_name())
     load_rules(paths.config, settings.matrix)
     load_gates(paths.config)
@@ -67,9 +75,10 @@ def make_plan(
         progress: called with the share of the default tape that is generated, 0..1.
 
     Raises:
-        InputError, StorageError: as `check_inputs`; also a damaged tape.
+        InputError, StorageError, LockHeldError: as `check_inputs`; also a damaged tape.
     """
     check_inputs(settings, paths)
+    claim_host(paths)
     market = find_market(settings, paths, progress, schedule)
     profile_name = settings.profile or default_profile_name()
     params, source, said = _starting_params(settings, paths, market.symbol)

@@ -56,6 +56,7 @@ def run_ingest(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from engine.errors import JournalError
+    from engine.host import claim_host
     from engine.paths import Paths
     from engine.warehouse.db import Warehouse
     from engine.warehouse.evidence import synchronise_all
@@ -63,6 +64,8 @@ def run_ingest(args: argparse.Namespace) -> int:
 
     paths = Paths.from_environment()
     database = args.db or paths.warehouse
+    if args.db is None:
+        claim_host(paths)
     own = [paths.journals] if args.db is None and paths.journals.is_dir() else []
     journals = args.journals or own
     extra: dict[str, Any] = {}

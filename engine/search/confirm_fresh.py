@@ -11,7 +11,7 @@ import numpy as np
 from engine.search.fresh_gates import gate_failures, lane_kpis
 from engine.search.rounds import stored_windows
 from engine.search.select import Candidate, Selection
-from engine.search.trial_windows import LaneWindows, evaluate
+from engine.search.trial_windows import LaneWindows
 from engine.search.tune_plan import TunePlan
 from engine.tuning.judge import Judgement, Screen, Verdict, judge_challenger, screen
 from engine.tuning.pairing import WindowSeries, window_series
@@ -84,7 +84,7 @@ def decide(plan: TunePlan, selection: Selection | None, champion: Mapping[str, A
 def confirm(plan: TunePlan, candidate: Candidate) -> Fresh:
     """Champion and challenger over the fresh tapes, and the promotion test on them, gates included."""
     lanes = [plan.champion, candidate.params]
-    windows = evaluate(plan.fresh, plan.profile, lanes, plan.settings.window_seconds)
+    windows = plan.evaluate(plan.fresh, plan.profile, lanes, plan.settings.window_seconds)
     kpis = lane_kpis(plan.fresh, plan.profile, lanes, windows)
     judgement = judge_challenger(
         windows.series(0, "champion"), windows.series(1, "challenger"), plan.judge, gate_failures(kpis[1], plan.gates)

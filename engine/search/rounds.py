@@ -15,7 +15,7 @@ from engine.search.ask_tell import Observation, ask
 from engine.search.objective import Scoring, score
 from engine.search.space import params_of, point_of, trust_region
 from engine.search.state import TuneState
-from engine.search.trial_windows import LaneWindows, evaluate, join_windows
+from engine.search.trial_windows import LaneWindows, join_windows
 from engine.search.tune_plan import TunePlan
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ def observations(plan: TunePlan, trials: Sequence[dict[str, Any]]) -> list[Obser
 
 def evaluate_sets(plan: TunePlan, sets: Sequence[Params], batch: int) -> list[dict[str, Any]]:
     """Trials on all selection windows, as they are stored. The champion runs beside them in lane 0."""
-    windows = evaluate(plan.selection, plan.profile, [plan.champion, *sets], plan.settings.window_seconds)
+    windows = plan.evaluate(plan.selection, plan.profile, [plan.champion, *sets], plan.settings.window_seconds)
     return [_trial(plan, one, batch, windows, lane) for lane, one in enumerate(sets, start=1)]
 
 
@@ -140,15 +140,15 @@ def _replay(plan: TunePlan, sets: Sequence[Params]) -> tuple[LaneWindows, set[in
     lanes, seconds = [plan.champion, *sets], plan.settings.window_seconds
     tapes = plan.selection
     if not plan.effort.halving or len(tapes) < 2 or len(sets) < 2:
-        return evaluate(tapes, plan.profile, lanes, seconds), set()
+        return plan.evaluate(tapes, plan.profile, lanes, seconds), set()
     half = -(-len(tapes) // 2)
-    first = evaluate(tapes[:half], plan.profile, lanes, seconds)
+    first = plan.evaluate(tapes[:half], plan.profile, lanes, seconds)
     scoring, every = scoring_of(plan), np.arange(first.windows)
     champion = first.take(every, [0])
     values = {lane: score(champion, first.take(every, [lane]), scoring).value_bps for lane in range(1, len(lanes))}
     order = sorted(values, key=lambda lane: (-_or_worst(values[lane]), lane))
     kept = [0, *sorted(order[: -(-len(sets) // 2)])]
-    later = evaluate(tapes[half:], plan.profile, [lanes[lane] for lane in kept], seconds)
+    later = plan.evaluate(tapes[half:], plan.profile, [lanes[lane] for lane in kept], seconds)
     return join_windows([first, later.spread(kept, len(lanes), half)]), set(range(len(lanes))) - set(kept)
 
 

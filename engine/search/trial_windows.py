@@ -8,7 +8,7 @@ position and no mid: NaN, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -138,6 +138,10 @@ def window_count(tape: Tape, window_seconds: int) -> int:
             remedy="give a longer tape, or shorter windows with --window-seconds",
         )
     return count
+
+
+Evaluate = Callable[[Sequence[Tape], Profile, Sequence[Mapping[str, float]], int], LaneWindows]
+"""What `evaluate` is, wherever the lanes are replayed: the result does not depend on it."""
 
 
 def evaluate(

@@ -22,6 +22,7 @@ from engine.search.rounds import Listener, Searched, Stopwatch, search
 from engine.search.select import Selection, select
 from engine.search.settings import TuneSettings
 from engine.search.state import TuneState
+from engine.search.trial_windows import Evaluate, evaluate
 from engine.search.tune_plan import Again, TunePlan, make_plan
 from engine.tuning.judge import Verdict
 
@@ -53,12 +54,18 @@ Promote = Callable[[TuneResult], str]
 
 
 def run_tune(
-    settings: TuneSettings, paths: Paths, *, tell: Listener = lambda _: None, again: Again | None = None
+    settings: TuneSettings,
+    paths: Paths,
+    *,
+    tell: Listener = lambda _: None,
+    again: Again | None = None,
+    evaluate: Evaluate = evaluate,
 ) -> TuneResult:
     """A tune up to its verdict; taken up where a killed one of the same inputs stopped.
 
     Args:
         again: of a tune that is done again, what its record says (engine.search.verify_tune).
+        evaluate: replays lanes over tapes; by default in this process.
 
     Raises:
         InputError: see `make_plan`.
@@ -72,6 +79,7 @@ def run_tune(
         tell({"event": "generating", "share": share})
 
     plan: TunePlan = watch.run("plan_s", lambda: make_plan(settings, paths, progress=generating, again=again))
+    plan = replace(plan, evaluate=evaluate)
     with _state(plan, paths) as state:
         stored, damaged = state.load_plan()
         resumed = stored is not None

@@ -28,7 +28,7 @@ from engine.report.manifest import code_sha256
 from engine.search.settings import EffortProfile, SearchSettings, TuneSettings, load_search
 from engine.search.space import trust_region
 from engine.search.state import key_of
-from engine.search.trial_windows import window_count
+from engine.search.trial_windows import Evaluate, evaluate, window_count
 from engine.soak import make_run_id
 from engine.tuning.bands import Gates, load_gates
 from engine.tuning.judge import JudgeSettings, load_judge
@@ -41,7 +41,8 @@ _NO_RESULT = {"max_runtime_sec", "max_estimated_sec", "tapes", "comment", "overr
 @dataclass(frozen=True)
 class TunePlan:
     """All that decides a tune's result. `selection` and `fresh` are disjoint, in order of time. `stop_after`: the
-    trials of a tune that is done again, at which it was cut short or done; the clock then has no say."""
+    trials of a tune that is done again, at which it was cut short or done; the clock then has no say. `evaluate`
+    replays lanes, here or on other machines, with the same result."""
 
     symbol: str
     settings: TuneSettings
@@ -58,6 +59,7 @@ class TunePlan:
     estimate_s: float
     notes: tuple[str, ...]
     stop_after: int | None
+    evaluate: Evaluate = evaluate
 
     @property
     def key(self) -> str:
