@@ -26,7 +26,7 @@ WAIT_S = 300.0
 
 
 def serve(tape: str, mode: str, told: Any, stop: Any) -> None:
-    from engine.live.venue import VenueThread
+    from engine.live.venue_thread import VenueThread
     from engine.market.tape import Tape
 
     with VenueThread(Tape.open(Path(tape)), mode=mode, speed=0) as venue:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
+from typing import Any
 
 from engine.live.player import Frame, Market, Message, changes
 
 DEPTHS = (1, 50, 200, 1000)
 _TOPIC = re.compile(r"(orderbook\.(?P<depth>[0-9]+)|(?P<trade>publicTrade))\.(?P<symbol>[^.]+)\Z")
 _TRADES_AT_ONCE = 1024
+_ARGS_CHARS = 21_000
+_SPOT_ARGS = 10
 
 
 def read_topic(topic: str) -> tuple[str, int] | None:
@@ -17,6 +21,23 @@ def read_topic(topic: str) -> tuple[str, int] | None:
     if found is None or (found["depth"] and int(found["depth"]) not in DEPTHS):
         return None
     return found["symbol"], int(found["depth"] or 0)
+
+
+def refusal(op: Any, topics: list[str], category: str, symbols: Container[str], subscribed: Container[str]) -> str:
+    """Why a request is refused as a whole; "" where it is not."""
+    if op not in ("subscribe", "unsubscribe"):
+        return f"error:unknown op,op:{op}"
+    if not topics or sum(map(len, topics)) > _ARGS_CHARS:
+        return "error:args length out of range"
+    if category == "spot" and len(topics) > _SPOT_ARGS:
+        return "args size >10"
+    for topic in topics:
+        found = read_topic(topic)
+        if found is None or found[0] not in symbols:
+            return f"error:handler not found,topic:{topic}"
+        if op == "subscribe" and topic in subscribed:
+            return f"error:already subscribed,topic:{topic}"
+    return ""
 
 
 class BookStream:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -28,31 +26,13 @@ from engine.errors import RunError
 from engine.live import binance_frames, bybit_frames
 from engine.live.faults import COUNTED, TIMED, Fault
 from engine.live.player import Clockwork, Frame, Market, Message, messages
+from engine.live.venue_client import Client
 from engine.market.tape import Tape
 
 HOST = "127.0.0.1"
 NS_PER_S = 1_000_000_000
-_CLIENT_FRAMES = 5000
 _BURST = 64
 _ANSWER_S = 0.02
-_ARGS_CHARS = 21_000
-_SPOT_ARGS = 10
-_START_S = 30.0
-
-
-class Client:
-    """A connection with what it is subscribed to and the frames on their way to it."""
-
-    def __init__(self, connection: ServerConnection, category: str) -> None:
-        self.connection, self.category = connection, category
-        self.topics: set[str] = set()
-        self.frames: asyncio.Queue[str] = asyncio.Queue(_CLIENT_FRAMES)
-
-    async def send_all(self) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                await self.connection.send(await self.frames.get())
-                self.frames.task_done()
 
 
 class Venue:
@@ -208,7 +188,7 @@ class Venue:
         if op == "ping":
             self._say(client, {**answer, "ret_msg": "pong"})
             return
-        refusal = self._refusal(client, op, topics)
+        refusal = bybit_frames.refusal(op, topics, client.category, self.markets, client.topics)
         if refusal:
             self._say(client, {**answer, "success": False, "ret_msg": refusal})
             return
@@ -225,22 +205,6 @@ class Venue:
         self.wait_for -= 1
         if self.wait_for <= 0:
             self._started.set()
-
-    def _refusal(self, client: Client, op: Any, topics: list[str]) -> str:
-        """Why a request is refused as a whole; "" where it is not."""
-        if op not in ("subscribe", "unsubscribe"):
-            return f"error:unknown op,op:{op}"
-        if not topics or sum(map(len, topics)) > _ARGS_CHARS:
-            return "error:args length out of range"
-        if client.category == "spot" and len(topics) > _SPOT_ARGS:
-            return "args size >10"
-        for topic in topics:
-            found = bybit_frames.read_topic(topic)
-            if found is None or found[0] not in self.markets:
-                return f"error:handler not found,topic:{topic}"
-            if op == "subscribe" and topic in client.topics:
-                return f"error:already subscribed,topic:{topic}"
-        return ""
 
     def _send_snapshot(self, client: Client, topic: str) -> None:
         found = bybit_frames.read_topic(topic)
@@ -429,65 +393,3 @@ def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
     headers = Headers([("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     headers["Connection"] = "close"
     return Response(status.value, status.phrase, headers, body)
-
-
-class VenueThread:
-    """A venue in a thread of its own: `with VenueThread(Venue(...)) as running:`; plays, and serves until the end."""
-
-    def __init__(self, *tapes: Tape, **options: Any) -> None:
-        self._tapes, self._options = tapes, options
-        self._thread = threading.Thread(target=self._run, name="venue", daemon=True)
-        self._up = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._error: BaseException | None = None
-        self.venue: Venue
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        if not self._up.wait(_START_S) or self._error is not None:
-            raise self._error or RunError("the local venue did not start")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        async def run() -> None:
-            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            self.venue = Venue(self._tapes, **self._options)
-            async with self.venue:
-                self._up.set()
-                playing = asyncio.create_task(self.venue.play())
-                await self._stop.wait()
-                playing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await playing
-
-        try:
-            asyncio.run(run())
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._up.set()
-
-    @property
-    def endpoint(self) -> str:
-        return self.venue.endpoint
-
-    @property
-    def finished(self) -> bool:
-        """Whether all has been played and sent."""
-        return self.venue.finished
-
-    def inject(self, kind: str, amount: float = 1) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self.venue.inject, kind, amount)
-
-    def pause(self, paused: bool = True) -> None:
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self.venue.pause, paused)

@@ -13,7 +13,7 @@ import pytest
 
 from engine.live.runner import LiveSource
 from engine.live.settings import FeedSettings
-from engine.live.venue import VenueThread
+from engine.live.venue_thread import VenueThread
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT
 

@@ -16,7 +16,7 @@ from engine.live.clock import ArrivalClock
 from engine.live.frames import Kind
 from engine.live.player import Market
 from engine.live.runner import LiveSource
-from engine.live.venue import VenueThread
+from engine.live.venue_thread import VenueThread
 from engine.market.events import CLEAR, GAP, MARKER, TRADE, Columns
 from engine.market.importer import import_capture
 from engine.market.instruments import InstrumentFlags

@@ -13,7 +13,7 @@ import pytest
 from pybit import unified_trading
 
 from engine.live.runner import LiveSource
-from engine.live.venue import VenueThread
+from engine.live.venue_thread import VenueThread
 from engine.market.events import BUY, CLEAR, DEPTH, LAST, MARKER, TRADE, Columns
 from engine.market.tape import Tape, write_tape
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from engine.live.runner import LiveSource
-from engine.live.venue import VenueThread
+from engine.live.venue_thread import VenueThread
 from engine.market.book_scan import touch_at
 from engine.market.events import CLEAR, LAST, MARKER
 from engine.market.tape import Tape, verify_tape

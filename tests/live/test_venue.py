@@ -15,7 +15,7 @@ from engine.live.bybit import chunks
 from engine.live.faults import Fault, parse_fault
 from engine.live.lookup import find_instruments
 from engine.live.runner import LiveSource
-from engine.live.venue import VenueThread
+from engine.live.venue_thread import VenueThread
 from engine.live.venues import places, read_venues
 from engine.market.tape import Tape
 
