@@ -94,6 +94,10 @@ def recorded(plan: RunPlan) -> RunPlan:
     """
     if not plan.live or "digest" in plan.tape_facts:
         return plan
+    from engine.live.growing import recover_all
+    from engine.live.recorder import RECORDING
+
+    recover_all(plan.tape.parent / RECORDING, plan.tape.parent)  # of a bot that was killed and not started again
     tapes = tapes_of(plan)
     if not tapes:
         raise TapeError("nothing was recorded", where=str(plan.tape), remedy="see that the feed is there, run again")

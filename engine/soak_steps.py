@@ -41,6 +41,7 @@ from engine.soak_state import RunState, utc_now
 from engine.stretches import replay_stretches, resumed_at, stretches_of
 from engine.tuning.autotune import Decision, TuneState, decide
 from engine.tuning.bands import load_gates
+from engine.tuning.calibrated import quoted
 from engine.tuning.data_checks import parity_check, windows_check, with_checks
 from engine.tuning.gate import judge
 from engine.tuning.judge import load_judge
@@ -51,6 +52,8 @@ from engine.warehouse.ingest import ingest
 from engine.warehouse.series import chart_series
 
 Listener = Callable[[Message], None]
+READERS_S = 60.0
+"""How long a step waits for somebody else who has the warehouse open."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def _replays(
 def open_warehouse(paths: Paths) -> Iterator[Warehouse]:
     """The warehouse of an installation. A Ctrl-C inside a query, which DuckDB reports as an error, is one again."""
     try:
-        with Warehouse(paths.warehouse) as warehouse:
+        with Warehouse(paths.warehouse, wait_s=READERS_S) as warehouse:
             yield warehouse
     except (RuntimeError, duckdb.InterruptException) as error:
         if "interrupt" in str(error).lower():
@@ -245,6 +248,7 @@ def make_record(
         queue_bounds=replays.queue_bounds if replays else None,
         interventions=replays.interventions if replays else None,
         duels=measure_duels(plan, edge, load_judge(plan.paths.config)) if plan.companions else (),
+        error_rates=quoted(plan.paths.config) if plan.companions else "",
         quality=quality,
         net_target_bps=gates.net_bps.ok_below,
         interrupted=interrupted,

@@ -40,13 +40,22 @@ def resumed_at(wh: Warehouse, run_id: str) -> list[int]:
 
 
 def stretches_of(plan: RunPlan, resumed_ns: Sequence[int]) -> list[Stretch]:
-    """The run's stretches in order of time; one of a live run has the last tape that was begun before its end."""
+    """The run's stretches in order of time, those of a live run with the tape that was recorded in them.
+
+    A tape that is begun after a bot's death is begun after the market time at which the run goes on. One of a bot
+    that died before it had journalled anything is nobody's; a stretch without a tape had no market.
+    """
     tapes = tapes_of(plan)
     starts = [plan.schedule.start_ns, *resumed_ns]
     ends = [*resumed_ns, plan.schedule.end_ns]
     found = []
-    for start_ns, end_ns in zip(starts, ends, strict=True):
-        begun = [tape for tape in tapes if not plan.live or tape.meta.first_local_ts_ns < end_ns]
+    for number, (start_ns, end_ns) in enumerate(zip(starts, ends, strict=True)):
+        begun = [
+            tape
+            for tape in tapes
+            if not plan.live
+            or (tape.meta.first_local_ts_ns < end_ns and (not number or tape.meta.first_local_ts_ns >= start_ns))
+        ]
         if begun:
             found.append(Stretch(begun[-1], start_ns, end_ns))
     return found

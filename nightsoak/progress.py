@@ -62,5 +62,7 @@ def _notices(message: dict[str, Any]) -> None:
             say(f"note: {note}")
     elif message["event"] == "note":
         say(f"note: {message['text']}")
+    elif message["event"] == "restarted":
+        say(f"the bot died and is started again, {message['restarts']} of {message['limit']}: {message['reason']}")
     elif message["event"] == "overrides_refused":
         say(f"overrides refused, the former parameters stay: {message['reason']}")

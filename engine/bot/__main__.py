@@ -23,12 +23,18 @@ def main() -> int:
     commands.listen_to_signals()
     try:
         # Here, so that a stop which arrives during the imports is heard.
+        from engine.bot.account import Account
         from engine.bot.replay import opened_bot
         from engine.control.attach import controlled
         from engine.soak import RunPlan
 
         plan = RunPlan.read(args.plan)
-        with opened_bot(plan, commands, say, resume=args.resume) as bot, controlled(bot, plan, say):
+        with (
+            Account(plan, args.parent_pid) as account,
+            opened_bot(plan, commands, say, resume=args.resume) as bot,
+            controlled(bot, plan, say),
+        ):
+            bot.journal.guard = account.check
             bot.run()
     except NightsoakError as error:
         name = type(error).__name__

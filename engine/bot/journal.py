@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +31,8 @@ class JournalWriter:
         start_file, start_seq: 0 for a new run; a resumed one goes on behind its tail.
         rotate_bytes: a file that has grown beyond this is closed at the next flush.
 
+    `guard` is asked before anything is written; where it raises, nothing is (engine.bot.account).
+
     Raises:
         JournalError: the file exists already; a journal is never rewritten.
         StorageError: the disk is full or the folder cannot be written.
@@ -49,6 +51,7 @@ class JournalWriter:
         self.folder, self.run_id, self.symbol = folder, run_id, symbol
         self.next_seq = start_seq
         self._number, self.rotate_bytes, self.buffer_bytes = start_file, rotate_bytes, _BUFFER_BYTES
+        self.guard: Callable[[], None] = _nobody
         self._buffer = bytearray()
         self._file: IO[bytes] | None = None
         self._open()
@@ -108,11 +111,16 @@ class JournalWriter:
 
     def _drain(self) -> None:
         assert self._file is not None, "the journal is closed"
+        self.guard()
         with _storage_errors(self.path):
             view = memoryview(bytes(self._buffer))
             self._buffer.clear()
             while view:  # a raw write on a nearly full disk writes less than asked, without an error
                 view = view[self._file.write(view) :]
+
+
+def _nobody() -> None:
+    """Lets everything pass."""
 
 
 class _storage_errors:  # noqa: N801  (reads as a statement)
@@ -158,6 +166,12 @@ class JournalTail:
     @property
     def next_seq(self) -> int:
         return int(self.last["seq"]) + 1
+
+    @property
+    def resume_ns(self) -> int:
+        """The market time to go on at. Of what the kernel did at one time all is written or the last of it is known;
+        the loop's own records stand before anything else of their time."""
+        return int(self.last["ts_ns"]) + (self.last["type"] in ("fill", "order"))
 
     @property
     def ended(self) -> bool:

@@ -10,48 +10,64 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 
 from engine.bot.feed import SessionMarket
 from engine.bot.telemetry import FeedTelemetry, Telemetry
+from engine.errors import FeedError
 from engine.live.growing import recover_all
 from engine.live.recorder import RECORDING
 from engine.live.runner import LiveSource
 from engine.live.settings import FeedSettings
 from engine.maker.session import MakerSession
 from engine.maker.state import Config
-from engine.soak import RunPlan
-from engine.soak_market import live_instrument, tapes_of
+from engine.soak import NS_PER_S, RunPlan
+from engine.soak_market import live_instrument
 
 _RELEASE_EVERY = 1 << 20
 _FIRST_BOOK_S = 60.0
+_CLOCK_BOUND_NS = 10 * NS_PER_S
 
 
 @contextmanager
-def live_source(plan: RunPlan, *, resumed: bool) -> Iterator[LiveSource]:
+def live_source(plan: RunPlan, *, resume_ns: int | None) -> Iterator[LiveSource]:
     """The feed of a live run, with a book; recorded to the run's tape, which is sealed when the block is left.
 
-    A resumed run seals what was recorded before, and records on beside it: <tape>.1, <tape>.2, ... What was recorded
-    before a journal was begun is dropped: nobody acted on it.
+    A run that is resumed (at `resume_ns`) seals what was recorded before, and records on beside it: <tape>.1,
+    <tape>.2, ... What was recorded before a journal was begun is dropped: nobody acted on it.
 
     Raises:
-        FeedError: no book within a minute, or the feed was lost for good.
+        FeedError: no book within a minute, the feed was lost for good, or the clock stands before what was journalled.
         StorageError: the tape cannot be written.
     """
     tapes, name = plan.tape.parent, plan.tape.name
-    if resumed:
-        recover_all(tapes / RECORDING, tapes)
-        taken = len(tapes_of(plan))
-        name = f"{name}.{taken}" if taken else name
-    else:
+    if resume_ns is None:
         shutil.rmtree(tapes / RECORDING / name, ignore_errors=True)
+    else:
+        recover_all(tapes / RECORDING, tapes)
+        name = _next_name(tapes, name)
     settings = FeedSettings(
         plan.settings.feed, (live_instrument(plan.settings),), endpoint=plan.settings.endpoint, seed=time.time_ns()
     )
     with LiveSource(settings, tapes, name=lambda symbol, at_ns: name) as source:
+        behind_ns = (resume_ns or 0) - source.now_ns()
+        if behind_ns > _CLOCK_BOUND_NS:
+            raise FeedError(
+                f"the clock stands {behind_ns / NS_PER_S:,.0f} s before the last record of the run",
+                where=plan.run_id,
+                remedy="it was set back meanwhile; start a new soak",
+            )
         source.wait_ready(_FIRST_BOOK_S)
         yield source
+
+
+def _next_name(tapes: Path, name: str) -> str:
+    """<name>, <name>.1, ...: the first that no tape has, nor a recording that somebody still holds."""
+    candidates = (f"{name}.{number}" if number else name for number in count())
+    return next(one for one in candidates if not (tapes / one).exists() and not (tapes / RECORDING / one).exists())
 
 
 class LiveMarket(SessionMarket):

@@ -192,7 +192,7 @@ class Bot:
 
     def _resume(self, tail: JournalTail) -> None:
         """Go on at the market time of the last record: the book is rebuilt, no order is alive."""
-        self.now_ns = int(tail.last["ts_ns"])
+        self.now_ns = tail.resume_ns
         self._gaps_seen = sum(1 for at_ns, _ in self.market.gaps if at_ns <= self.now_ns)
         self.market.advance(self.now_ns)
         self.market.take_valid_ns(self.now_ns)

@@ -114,9 +114,9 @@ class BotProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         process = self._process
-        if process is None:
+        if process is None or process.stdin is None:  # never started, or left already
             return
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout is not None
         if isinstance(error, KeyboardInterrupt):
             self.command("stop", reason="interrupted")
         with contextlib.suppress(BrokenPipeError):

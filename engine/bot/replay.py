@@ -43,7 +43,7 @@ def opened_bot(plan: RunPlan, ear: Ear, say: Callable[[Message], None], *, resum
     from engine.soak_market import tapes_of
 
     tail = _tail(plan, resume)
-    with live_source(plan, resumed=tail is not None) as source:
+    with live_source(plan, resume_ns=None if tail is None else tail.resume_ns) as source:
 
         def market(start: Start) -> LiveMarket:
             return LiveMarket(source, start.config, start.lanes, start.now_ns, start.positions_lots)
@@ -96,7 +96,7 @@ def _bot(
     lanes: list[Mapping[str, float]] = [dict(params), *(lane["params"] for lane in plan.lanes[1:])]
     flat = dict.fromkeys(range(len(lanes)), plan.position_start_lots)
     positions = {**flat, **(tail.positions_lots if tail else {})}
-    now_ns = plan.schedule.start_ns if tail is None else int(tail.last["ts_ns"])
+    now_ns = plan.schedule.start_ns if tail is None else tail.resume_ns
     journal = _journal(plan, tail)
     return Bot(
         run_start=_run_start(plan, profile, instrument, config.cap_lots),

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from engine.bot.journal import journal_files
+from engine.bot.journal import journal_files, read_tail
 from engine.bot.process import BotProcess
 from engine.bot.protocol import Message
 from engine.errors import BotDiedError
@@ -82,20 +81,24 @@ class SupervisedBot:
             except BotDiedError as death:
                 if self.restarts >= self.limit:
                     raise
-                reason = death.what
+                reason = death.what.splitlines()[0]
             self._process.__exit__(None, None, None)
+            resume = _has_records(self.plan)
+            if resume and (tail := read_tail(self.plan.paths.journals, self.plan.run_id)).ended:
+                yield {"event": "end", "reason": tail.last["reason"], "ts_ns": tail.last["ts_ns"]}
+                return
             self.restarts += 1
             yield {"event": "restarted", "restarts": self.restarts, "limit": self.limit, "reason": reason}
             time.sleep(self.first_pause_s * 2 ** (self.restarts - 1))
-            resume = bool(_with_records(self.plan))
             self._process = BotProcess(self.plan.file, self._log, resume=resume)
             self._process.__enter__()
 
 
-def _with_records(plan: RunPlan) -> list[Path]:
-    """The run's journal files; one that was opened and never written to is removed, since none is ever rewritten."""
+def _has_records(plan: RunPlan) -> bool:
+    """Whether the run's journal was begun. A file without a whole record says nothing and is removed: a new run needs
+    its name, and none is ever rewritten."""
     files = journal_files(plan.paths.journals, plan.run_id)
-    if len(files) == 1 and files[0].stat().st_size == 0:
+    if len(files) == 1 and b"\n" not in files[0].read_bytes():
         files[0].unlink()
-        return []
-    return files
+        return False
+    return bool(files)
