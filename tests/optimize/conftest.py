@@ -61,11 +61,15 @@ def asked(asked_at: Callable[..., OptimizeSettings], tmp_path: Path) -> Callable
     return lambda **changes: asked_at(tmp_path / "state.json", **changes)
 
 
-@pytest.fixture
-def tuned(asked: Callable[..., OptimizeSettings], tapes: list[Tape], paths: Paths) -> TuneResult:
+@pytest.fixture(scope="session")
+def tuned(
+    asked_at: Callable[..., OptimizeSettings], tapes: list[Tape], tmp_path_factory: pytest.TempPathFactory
+) -> TuneResult:
     """A real tune of the first two tapes."""
+    home = tmp_path_factory.mktemp("tuned")
+    paths = Paths(config=CHECKOUT / "config", datasets=home / "datasets", reports=home / "reports")
     folders = (str(tapes[0].path), str(tapes[1].path))
-    return run_tune(asked().tuning(folders, 1, None), paths)
+    return run_tune(asked_at(home / "state.json").tuning(folders, 1, None), paths)
 
 
 @pytest.fixture(scope="session")

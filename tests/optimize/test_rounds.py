@@ -20,8 +20,9 @@ from engine.locks import FileLock
 from engine.market.simulator import generate_tape, read_settings
 from engine.market.tape import Tape
 from engine.optimize.loop import optimize
-from engine.optimize.record import Record
+from engine.optimize.record import Record, State, Step
 from engine.optimize.settings import OptimizeSettings
+from engine.optimize.tapes import new_tapes
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.search.tune import TuneResult, run_tune
@@ -31,6 +32,7 @@ SYMBOL = "SIMUSDT"
 Asked = Callable[..., OptimizeSettings]
 Lines = Callable[..., list[dict[str, Any]]]
 Timeless = Callable[..., str]
+Kill = Callable[[pytest.MonkeyPatch], None]
 
 
 class Killed(BaseException):
@@ -95,15 +97,14 @@ def test_a_folder_of_tapes_and_the_recorded_ones_are_looked_through(
     assert optimize(asked(tapes=[]), paths).stopped.startswith("0 of the 2 new tapes")  # none recorded
 
 
-def test_generated_markets_take_the_next_seeds(asked: Asked, paths: Paths, audit: Lines) -> None:
-    settings = asked(tapes=[], mock=True, mock_hours=0.015, continuous=True, max_rounds=2)
-    assert optimize(settings, paths).rounds == 2
-    begun = [line["data"]["folders"] for line in audit(settings.state_file) if line["step"] == "begin"]
-    assert [[Path(folder).name for folder in pair] for pair in begun] == [
-        ["seed101", "seed102"],
-        ["seed103", "seed104"],
-    ]
-    assert sorted(folder.name for folder in (paths.datasets / "optimize/mock").iterdir()) == ["seed103", "seed104"]
+def test_generated_markets_take_the_next_seeds(asked: Asked, paths: Paths) -> None:
+    """In the place of those of the round before."""
+    settings, names = asked(tapes=[], mock=True, mock_hours=0.002), []
+    for number in (0, 1):
+        found = new_tapes(settings, paths, State(round=number), lambda share: None)
+        names.append([folder.name for _, folder in found])
+        assert sorted(folder.name for folder in (paths.datasets / "optimize/mock").iterdir()) == names[-1]
+    assert names == [["seed101", "seed102"], ["seed103", "seed104"]]
 
 
 def test_a_stop_file_at_the_start(asked: Asked, paths: Paths, tmp_path: Path) -> None:
@@ -197,11 +198,50 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_end(
     assert timeless(asked().state_file) == whole
 
 
-@pytest.mark.parametrize("behind", [False, True], ids=["before its line", "behind its line"])
-@pytest.mark.parametrize("step", ["begin", "verdict", "champion", "drift"])
-def test_stopped_at_any_step_it_promotes_and_pays_once(
-    step: str,
-    behind: bool,
+def killed_before_line(step: str) -> Kill:
+    def kill(patch: pytest.MonkeyPatch) -> None:
+        write = Record.write
+
+        def killed(self: Record, name: Step, **fields: Any) -> None:
+            if name == step:
+                raise Killed
+            write(self, name, **fields)
+
+        patch.setattr(Record, "write", killed)
+
+    return kill
+
+
+def killed_before_state(patch: pytest.MonkeyPatch) -> None:
+    write = Record._write_state
+
+    def killed(self: Record) -> None:
+        if self.state.step == "champion":
+            raise Killed
+        write(self)
+
+    patch.setattr(Record, "_write_state", killed)
+
+
+def killed_in(owner: object, name: str) -> Kill:
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    return lambda patch: patch.setattr(owner, name, killed)
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [
+        pytest.param(killed_before_line("verdict"), id="page written, verdict's line not"),
+        pytest.param(killed_in(ChampionStore, "promote"), id="paid, not promoted"),
+        pytest.param(killed_in(rounds, "publish"), id="promoted, page not written"),
+        pytest.param(killed_before_state, id="champion's line written, state not"),
+        pytest.param(killed_before_line("drift"), id="drift's line not written"),
+    ],
+)
+def test_stopped_anywhere_it_promotes_and_pays_once(
+    kill: Kill,
     asked: Asked,
     paths: Paths,
     planted: Callable[..., TuneResult],
@@ -209,32 +249,14 @@ def test_stopped_at_any_step_it_promotes_and_pays_once(
     promoting: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A step's work is done and its line is not there, or the line is there and the state file is not written."""
     monkeypatch.setattr(rounds, "run_tune", lambda *args, **words: planted(run_tune(*args, **words), 1.5))
-    write, write_state = Record.write, Record._write_state
-
-    def killed_write(self: Record, name: str, **fields: Any) -> None:
-        if name == step and not behind:
-            raise Killed
-        write(self, name, **fields)  # type: ignore[arg-type]
-
-    def killed_state(self: Record) -> None:
-        if behind and self.state.step == step:
-            raise Killed
-        write_state(self)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Record, "write", killed_write)
-        patch.setattr(Record, "_write_state", killed_state)
+        kill(patch)
         with pytest.raises(Killed):
             optimize(asked(), paths)
-    if step == "drift" and behind:  # all was done: folded in, nothing more to play with these two tapes
-        assert optimize(asked(tapes=list(asked().tapes[:2])), paths).rounds == 0
-    else:
-        assert optimize(asked(), paths).rounds == 1
+    assert optimize(asked(), paths).rounds == 1
     assert timeless(asked().state_file) == promoting
-    store = ChampionStore(paths, SYMBOL)
-    assert [change.kind for change in store.history()] == ["promote"]
+    assert [change.kind for change in ChampionStore(paths, SYMBOL).history()] == ["promote"]
     assert len(read_ledger(paths, SYMBOL).confirmations) == 1
     assert len(list(paths.reports.glob("*/*/TUNE.json"))) == 1
 
