@@ -6,6 +6,7 @@ from prefect import flow
 
 from engine.search.settings import TuneSettings
 from flows.job import job
+from tasks.dask_lanes import LOCAL, Executor, replaying_on
 from tasks.publish_report import publish_report
 from tasks.tune_report import TuneReport, tune_report
 from tasks.tune_search import tune_search
@@ -15,7 +16,8 @@ DEFAULTS = TuneSettings()
 
 @flow(name="tune", persist_result=False)
 @job
-def tune(settings: TuneSettings = DEFAULTS) -> tuple[TuneReport, str]:
+def tune(settings: TuneSettings = DEFAULTS, executor: Executor = LOCAL) -> tuple[TuneReport, str]:
     """Search for a better parameter set, judge it, report; nothing is promoted here."""
-    report = tune_report(tune_search(settings))
+    with replaying_on(executor):
+        report = tune_report(tune_search(settings))
     return report, publish_report(report.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nightsoak.arguments import count, positive, whole_number
 from nightsoak.console import emit_json, hint
@@ -41,6 +41,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     tune.add_argument("--max-estimated-sec", type=positive, metavar="S", help="refuse if the estimate is above")
     tune.add_argument("--maker-profile", default="", help="a profile of config/profiles/ (MM_PROFILE, else S1)")
     tune.add_argument("--overrides", metavar="F", default="", help="take these parameters for the champion")
+    where = tune.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=count, metavar="N", help="replay the lanes in N processes, with dask")
+    where.add_argument("--dask-address", metavar="URL", default="", help="on the workers of this dask scheduler")
     tune.add_argument("--json", action="store_true", help="print the tune's record as one JSON object")
     tune.add_argument("--gate", action="store_true", help="exit 1 unless the verdict is PROMOTE")
     tune.set_defaults(run=_tune)
@@ -51,10 +54,10 @@ def _tune(args: argparse.Namespace) -> int:
     from engine.report.tune_artefacts import read_tune
     from engine.search.tune_plan import check_inputs
 
-    settings = _settings(args)
+    settings, executor = _settings(args), _executor(args)
     # What will fail is refused here, before seconds go into starting Prefect; the flow checks it all again.
     check_inputs(settings, Paths.from_environment())
-    report = run_flow(lambda: _flow(settings), debug=args.debug)
+    report = run_flow(lambda: _flow(settings, executor), debug=args.debug)
     if args.json:
         emit_json(read_tune(report.folder) | {"folder": str(report.folder)})
     else:
@@ -62,10 +65,28 @@ def _tune(args: argparse.Namespace) -> int:
     return 1 if args.gate and report.verdict != "PROMOTE" else 0
 
 
-def _flow(settings: TuneSettings) -> Callable[[], TuneReport]:
+def _flow(settings: TuneSettings, executor: dict[str, Any]) -> Callable[[], TuneReport]:
     from flows.tune import tune
+    from tasks.dask_lanes import Executor
 
-    return lambda: tune(settings)
+    return lambda: tune(settings, Executor.model_validate(executor))
+
+
+def _executor(args: argparse.Namespace) -> dict[str, Any]:
+    """What tasks.dask_lanes.Executor is made of, once Prefect is imported; refused before where it cannot be had."""
+    from importlib.util import find_spec
+
+    from engine.errors import InputError
+
+    if not args.workers and not args.dask_address:
+        return {}
+    option = "--workers" if args.workers else "--dask-address"
+    if find_spec("prefect_dask") is None:
+        remedy = "pip install -r requirements-dask.lock"
+        raise InputError("prefect-dask is not installed", where=option, remedy=remedy)
+    if args.workers:
+        return {"executor": "dask", "workers": args.workers}
+    return {"executor": "dask", "dask_address": args.dask_address}
 
 
 def _settings(args: argparse.Namespace) -> TuneSettings:

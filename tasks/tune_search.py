@@ -5,10 +5,11 @@ from __future__ import annotations
 from engine.paths import Paths
 from engine.search.settings import TuneSettings
 from engine.search.tune import TuneResult, run_tune
+from tasks.dask_lanes import evaluator
 from tasks.listening import tell
 from tasks.step import step
 
 
 @step
 def tune_search(settings: TuneSettings) -> TuneResult:
-    return run_tune(settings, Paths.from_environment(), tell=tell)
+    return run_tune(settings, Paths.from_environment(), tell=tell, evaluate=evaluator())
