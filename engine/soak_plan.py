@@ -27,7 +27,7 @@ from engine.soak_state import RunState
 from engine.tuning.bands import load_gates
 from engine.tuning.rules import load_rules, matrix_file
 
-_CONFIG_FILES = ("gates.json", "packages.json", "edge_targets.json")
+_CONFIG_FILES = ("gates.json", "packages.json", "edge_targets.json", "judge.json")
 
 
 def soak_lock(paths: Paths) -> FileLock:

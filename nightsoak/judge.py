@@ -51,6 +51,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     calibrate.add_argument("--planted-bps", type=float, help="effect added to the challenger (default 0.5)")
     calibrate.add_argument("--pairing", type=float, help="correlation assumed without --paired-with (default 0.8)")
+    calibrate.add_argument(
+        "--write",
+        action="store_true",
+        help="keep the figures in config/calibration.json, from where reports quote them",
+    )
     calibrate.add_argument("--json", action="store_true", help="print one JSON object")
     calibrate.set_defaults(run=run_calibrate)
 
@@ -70,7 +75,9 @@ def run_judge(args: argparse.Namespace) -> int:
 
 
 def run_calibrate(args: argparse.Namespace) -> int:
+    from engine.errors import InputError
     from engine.paths import Paths
+    from engine.tuning.calibrated import write_calibration
     from engine.tuning.calibration import DEFAULT_SEED, FULL, QUICK, calibrate
     from engine.tuning.judge import load_judge
     from engine.tuning.noise import NoiseModel
@@ -78,6 +85,12 @@ def run_calibrate(args: argparse.Namespace) -> int:
     settings = load_judge(Paths.from_environment().config)
     sizes, seed = QUICK if args.quick else FULL, DEFAULT_SEED if args.seed is None else args.seed
     notes: list[str] = []
+    if args.write and args.windows:
+        raise InputError(
+            "own windows say how one symbol behaves, reports quote the test's rates",
+            where="--write",
+            remedy="leave --windows or --write out",
+        )
     if args.windows:
         figures, model, notes = _own_windows(args, settings, sizes.pairs, seed)
     else:
@@ -87,8 +100,10 @@ def run_calibrate(args: argparse.Namespace) -> int:
         progress = (lambda study: say(f"{study} ...")) if sys.stderr.isatty() else (lambda study: None)
         figures = calibrate(settings, sizes, seed, noise, progress)
     missed = [figure for figure in figures if figure.holds(quick=args.quick) is False]
+    rows = [figure.to_json(quick=args.quick) for figure in figures]
+    if args.write:
+        say(f"kept in {write_calibration(Paths.from_environment().config, seed, dict(model), rows)}")
     if args.json:
-        rows = [figure.to_json(quick=args.quick) for figure in figures]
         emit_json(
             {"seed": seed, "quick": args.quick, "model": model, "figures": rows, "warnings": notes, "holds": not missed}
         )

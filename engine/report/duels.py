@@ -29,7 +29,8 @@ def build_duels(record: RunRecord) -> tuple[str, Table | None, tuple[DuelView, .
         return Markdown("No challenger waits for its confirmation: `nightsoak tune` looks for one."), None, ()
     text = (
         f"On the same market, lane {duels[0]['champion_lane']} with the champion's parameters against "
-        f"{count(len(duels), 'companion')}; + means that the companion earned more. Windows of earlier nights count."
+        f"{count(len(duels), 'companion')}; + means that the companion earned more. Windows of earlier nights count. "
+        f"{record.error_rates}"
     )
     rows = tuple(_row(duel) for duel in duels)
     table = Table(("Lane", "Companion", "Difference, bps [95 %]", "Windows", "Verdict", "Nights"), "rlrrlr", rows)

@@ -54,6 +54,7 @@ class RunRecord:
     queue_bounds  engine.queue_bounds.queue_bounds: lane 0 under the pessimistic and the optimistic queue model, or null
     interventions  engine.interventions.measure_interventions: lane 0 with one driver removed at a time, or null
     duels         engine.duel.measure_duels: one row per companion lane
+    error_rates   how often the promotion test errs (engine.tuning.calibrated.quoted); empty without companions
     quality       engine.quality.Inspector.inspect: the expectations on the run's rows; null where none were checked
     net_target_bps  the net_bps from which the gate says SUCCESS
 
@@ -79,6 +80,7 @@ class RunRecord:
     queue_bounds: Mapping[str, Any] | None = None
     interventions: Mapping[str, Any] | None = None
     duels: Sequence[Mapping[str, Any]] = ()
+    error_rates: str = ""
     quality: Mapping[str, Any] | None = None
     net_target_bps: float = 3.0
     interrupted: bool = False
