@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import LockHeldError
+from engine.errors import InputError, LockHeldError
 from engine.locks import FileLock
 from engine.optimize.record import Record
 from engine.optimize.rounds import play_round, report_of
@@ -53,12 +53,13 @@ def optimize(settings: OptimizeSettings, paths: Paths, tell: Listener = lambda _
     `tell` hears what a tune says, and {"event": "round", "round": entry} after each round.
 
     Raises:
-        InputError: tapes, champion or configuration.
+        InputError: tapes, champion or configuration; a file that is given for two purposes.
         LockHeldError: another optimiser has the state file; or, unless continuous, the warehouse is in use.
         StorageError: something could not be written, or the state is damaged beyond restoring.
     """
     state_file, stop_file = settings.state_path(paths), settings.stop_path(paths)
     record = Record(state_file)
+    _check_files(state_file, stop_file, record.audit_file)
     begun = time.monotonic()
     played = 0
 
@@ -114,6 +115,14 @@ def optimize(settings: OptimizeSettings, paths: Paths, tell: Listener = lambda _
                 tell({"event": "note", "text": f"waits: {waiting}"})
                 told = waiting
             _wait(settings.poll_seconds, seconds_left, stop_file.exists)
+
+
+def _check_files(state_file: Path, stop_file: Path, audit_file: Path) -> None:
+    state, stop, audit = (file.resolve() for file in (state_file, stop_file, audit_file))
+    if stop in (state, audit):
+        raise InputError("is the state's or the audit's file", where=str(stop_file), remedy="give another --stop-file")
+    if state == audit:
+        raise InputError("is the audit's file", where=str(state_file), remedy="give another --state-file")
 
 
 def _wait(poll_s: float, seconds_left: Callable[[], float | None], stop: Callable[[], bool]) -> None:

@@ -20,8 +20,8 @@ from engine.champion.store import ChampionStore
 from engine.night import settle_tune
 from engine.paths import Paths
 from engine.search.tune import TuneResult
-from engine.soak_steps import open_warehouse
-from engine.warehouse.evidence import PROMOTE, Grant, record_trial, spend, synchronise
+from engine.warehouse.opening import open_warehouse
+from engine.champion.ledger import PROMOTE, Grant, record_trial, spend, synchronise
 
 WHO = "optimize"
 HOLD = "HOLD"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,7 @@ def _found(settings: OptimizeSettings, paths: Paths) -> Found:
 def _generated(settings: OptimizeSettings, paths: Paths, state: State, progress: Callable[[float], None]) -> Found:
     """The tapes of the coming round, in the place of the round's before."""
     wanted = load_search(paths.config).generated
-    hours, folder = settings.mock_hours or wanted.hours, paths.datasets / "optimize" / "mock"
+    hours, folder = settings.mock_hours or wanted.hours, _mock_folder(settings, paths)
     first = wanted.seeds[0] + _SEEDS_A_ROUND * state.round
     market = read_settings(paths.config, wanted.market)
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,3 +87,9 @@ def _generated(settings: OptimizeSettings, paths: Paths, state: State, progress:
         tape = generate_tape(folder / f"seed{run.seed}", run, progress=share_of_both)
         found.append((tape.meta, tape.path))
     return found
+
+
+def _mock_folder(settings: OptimizeSettings, paths: Paths) -> Path:
+    """One a state file: an open round's tapes are not another optimiser's to replace."""
+    name = hashlib.sha256(str(settings.state_path(paths).resolve()).encode()).hexdigest()[:8]
+    return paths.datasets / "optimize" / f"mock-{name}"

@@ -58,7 +58,7 @@ def asked_at(tapes: list[Tape]) -> Callable[..., OptimizeSettings]:
 @pytest.fixture
 def asked(asked_at: Callable[..., OptimizeSettings], tmp_path: Path) -> Callable[..., OptimizeSettings]:
     """The same with a state file of the test's own."""
-    return lambda **changes: asked_at(tmp_path / "state.json", **changes)
+    return lambda **changes: asked_at(**({"state_file": tmp_path / "state.json"} | changes))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from engine.optimize.promote import Became, settle
 from engine.params import Params
 from engine.paths import Paths
 from engine.search.tune import TuneResult
-from engine.warehouse.evidence import read_ledger
+from engine.champion.ledger import read_ledger
 
 SYMBOL = "SIMUSDT"
 Plant = Callable[..., TuneResult]

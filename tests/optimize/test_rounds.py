@@ -26,7 +26,7 @@ from engine.optimize.tapes import new_tapes
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.search.tune import TuneResult, run_tune
-from engine.warehouse.evidence import read_ledger
+from engine.champion.ledger import read_ledger
 
 SYMBOL = "SIMUSDT"
 Asked = Callable[..., OptimizeSettings]
@@ -103,7 +103,7 @@ def test_generated_markets_take_the_next_seeds(asked: Asked, paths: Paths) -> No
     for number in (0, 1):
         found = new_tapes(settings, paths, State(round=number), lambda share: None)
         names.append([folder.name for _, folder in found])
-        assert sorted(folder.name for folder in (paths.datasets / "optimize/mock").iterdir()) == names[-1]
+        assert sorted(folder.name for folder in paths.datasets.glob("optimize/mock-*/*")) == names[-1]
     assert names == [["seed101", "seed102"], ["seed103", "seed104"]]
 
 
@@ -153,6 +153,15 @@ def test_a_second_optimiser_is_refused(asked: Asked, paths: Paths) -> None:
     state = Path(asked().state_file)
     with FileLock(state.with_name(f".{state.name}.lock"), what="it"), pytest.raises(LockHeldError, match="optimiser"):
         optimize(asked(), paths)
+
+
+def test_state_and_stop_file_must_not_be_one(asked: Asked, paths: Paths, tmp_path: Path) -> None:
+    for name in ("state.json", "long_regression_audit.jsonl"):
+        with pytest.raises(InputError, match="the state's or the audit's file"):
+            optimize(asked(stop_file=str(tmp_path / name)), paths)
+    with pytest.raises(InputError, match="the audit's file"):
+        optimize(asked(state_file=str(tmp_path / "long_regression_audit.jsonl")), paths)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tapes_of_another_symbol_are_refused(asked: Asked, paths: Paths) -> None:
