@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.champion.change import Champion, Change, params_sha256
+from engine.champion.ledger import PROMOTE, Grant, record_trial, spend, synchronise
 from engine.champion.store import ChampionStore
 from engine.night import settle_tune
 from engine.paths import Paths
 from engine.search.tune import TuneResult
 from engine.warehouse.opening import open_warehouse
-from engine.champion.ledger import PROMOTE, Grant, record_trial, spend, synchronise
 
 WHO = "optimize"
 HOLD = "HOLD"

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from engine.champion.ledger import read_ledger
 from engine.champion.store import ChampionStore
 from engine.optimize.promote import Became, settle
 from engine.params import Params
 from engine.paths import Paths
 from engine.search.tune import TuneResult
-from engine.champion.ledger import read_ledger
 
 SYMBOL = "SIMUSDT"
 Plant = Callable[..., TuneResult]

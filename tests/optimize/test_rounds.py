@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import engine.optimize.rounds as rounds
+from engine.champion.ledger import read_ledger
 from engine.champion.store import ChampionStore
 from engine.errors import InputError, LockHeldError
 from engine.events import ROLLED_BACK, read_events
@@ -26,7 +27,6 @@ from engine.optimize.tapes import new_tapes
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.search.tune import TuneResult, run_tune
-from engine.champion.ledger import read_ledger
 
 SYMBOL = "SIMUSDT"
 Asked = Callable[..., OptimizeSettings]
