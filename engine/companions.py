@@ -18,6 +18,7 @@ from engine.params import Params
 from engine.paths import Paths
 from engine.soak import Companion, RunPlan
 from engine.warehouse.db import Warehouse
+from engine.warehouse.opening import open_warehouse
 
 MOST_CHALLENGERS = 4
 
@@ -42,7 +43,7 @@ def gather(paths: Paths, symbol: str, window_seconds: int) -> tuple[tuple[Compan
         found.append(Companion(champion.former.id, "former", champion.former.params, since_utc=champion.since_utc))
     if not found or not paths.warehouse.exists():
         return tuple(found), notes
-    with Warehouse(paths.warehouse) as warehouse:
+    with open_warehouse(paths) as warehouse:
         companions = tuple(
             replace(one, earlier=_rows(_paired(warehouse, symbol, champion.params, one, window_seconds)))
             for one in found

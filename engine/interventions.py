@@ -57,7 +57,7 @@ def measure_interventions(lane: LaneReplay, totals: Mapping[str, Any]) -> dict[s
     base_json = base.to_json()
     return {
         "unchanged": base_json,
-        "same_as_run": all(totals[name] in (None, base_json[name]) for name in base_json),
+        "same_as_run": all(totals[name] == base_json[name] for name in base_json),
         "interventions": [_row(name, outcomes[name], base, totals) for name in changes],
     }
 

@@ -27,7 +27,7 @@ from engine.search.fresh_gates import gate_failures
 from engine.search.settings import TuneSettings
 from engine.search.tune import TuneResult
 from engine.soak import RunPlan
-from engine.soak_steps import open_warehouse
+from engine.warehouse.opening import open_warehouse
 from engine.tuning.bands import load_gates
 from engine.warehouse.edge import edge_report
 from engine.warehouse.evidence import record_trial
@@ -158,7 +158,8 @@ def write_night(
     lines = ["# The morning after", "", f"- Champion: {watched.sentence}"]
     lines += [f"- {one.challenger.id}: {one.reason}" for one in confirmed] or ["- No challenger waited."]
     if tuned:
-        lines.append(f"- Tune {tuned.tune_id}: {tuned.verdict}, {tuned.reason.rstrip('.')}. {settled}")
+        settled = f"Tune {tuned.tune_id}: {tuned.verdict}, {tuned.reason.rstrip('.')}. {settled}"
+    lines.append(f"- {settled}")
     write_json(folder / NIGHT_JSON, value)
     write_atomic(folder / NIGHT_MD, ("\n".join(lines) + "\n").encode())
     return folder / NIGHT_MD

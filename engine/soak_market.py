@@ -102,6 +102,9 @@ def recorded(plan: RunPlan) -> RunPlan:
     if not tapes:
         raise TapeError("nothing was recorded", where=str(plan.tape), remedy="see that the feed is there, run again")
     facts = tape_facts(tapes[0], name=tapes[0].path.name, is_default=False)
+    spans = [tape.meta.last_local_ts_ns - tape.meta.first_local_ts_ns for tape in tapes]
+    covered = sum(tape.meta.coverage_pct * span for tape, span in zip(tapes, spans, strict=True))
+    facts["coverage_pct"] = covered / sum(spans) if sum(spans) else facts["coverage_pct"]
     inputs = plan.inputs | _tape_inputs(tapes[0])
     for number, tape in enumerate(tapes[1:], 1):
         more = tape_facts(tape, name=tape.path.name, is_default=False)

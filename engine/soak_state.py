@@ -19,7 +19,7 @@ from engine.soak import RunPlan
 
 @dataclass(frozen=True)
 class RunState:
-    """`params` are lane 0's in force, as the bot told; `ingest` sums the counts of every ingest of this run.
+    """`params` are lane 0's in force, as the bot told.
 
     `refused` holds {ts_ns, reason} of every overrides file that the bot did not take; `ended` is the reason of
     the run's end, empty while it runs. `wall_clock` holds real times and durations and is no part of a result.
@@ -28,7 +28,6 @@ class RunState:
     params: Mapping[str, float]
     decisions: tuple[Mapping[str, Any], ...] = ()
     refused: tuple[Mapping[str, Any], ...] = ()
-    ingest: Mapping[str, int] = field(default_factory=dict)
     ended: str = ""
     wall_clock: Mapping[str, Any] = field(default_factory=dict)
 

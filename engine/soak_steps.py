@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from engine.bot.journal import journal_files
+from engine.bot.overrides import pick_up
 from engine.bot.protocol import COMPLETE, Message
 from engine.companions import count_windows
 from engine.duel import measure_duels
@@ -28,7 +27,6 @@ from engine.lane_replay import LaneReplay
 from engine.maker.state import Array
 from engine.params import Params
 from engine.parity import compare_fills, journalled_fills
-from engine.paths import Paths
 from engine.profile import load_profile
 from engine.quality import frames, inspector, quality_check
 from engine.queue_bounds import queue_bounds
@@ -49,11 +47,10 @@ from engine.tuning.rules import load_packages, load_rules
 from engine.warehouse.db import Warehouse
 from engine.warehouse.edge import edge_report
 from engine.warehouse.ingest import ingest
+from engine.warehouse.opening import open_warehouse
 from engine.warehouse.series import chart_series
 
 Listener = Callable[[Message], None]
-READERS_S = 60.0
-"""How long a step waits for somebody else who has the warehouse open."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +120,23 @@ def measure(plan: RunPlan, iteration: int) -> Measured:
 
 
 def tune(plan: RunPlan, measured: Measured) -> Decision:
-    """Decide on the KPIs, record the decision, and put the next parameters where the bot will look."""
+    """Decide on the KPIs, record the decision, and put the next parameters where the bot will look.
+
+    A file that somebody wrote there meanwhile stays: a person, a rollback or the control plane outranks a rule.
+    """
     state = RunState.read(plan)
     history = TuneState(**state.decisions[-1]["state"]) if state.decisions else TuneState()
     params = Params().with_changes(state.params)
     decision = decide(measured.kpis, params, history, load_rules(plan.paths.config, plan.settings.matrix))
     state.updated(plan, decisions=(*state.decisions, decision.to_json()))
-    write_json(plan.overrides_file, dict(decision.params))
+    if decision.params != params and _is_ours(plan.overrides_file, params):
+        write_json(plan.overrides_file, dict(decision.params))
     return decision
+
+
+def _is_ours(overrides: Path, in_force: Params) -> bool:
+    """Whether the file says what is in force (or is not there): nobody wishes anything else."""
+    return not pick_up(overrides, in_force).changed and not pick_up(overrides, in_force).refused
 
 
 def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
@@ -143,7 +149,7 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
     inspecting = nullcontext() if interrupted else inspector()
     with inspecting as quality_inspector, ThreadPoolExecutor(1) as beside:
         with open_warehouse(plan.paths) as warehouse:
-            _ingest(plan, warehouse)
+            ingested = _ingest(plan, warehouse)
             plan = count_windows(plan, warehouse)
             edge = edge_report(warehouse, plan.run_id)
             series = chart_series(warehouse, plan.run_id)
@@ -155,7 +161,9 @@ def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
         quality = inspected.result() if inspected else None
     state = RunState.read(plan)
     state = state.updated(plan, wall_clock={**state.wall_clock, "finished_utc": utc_now()})
-    record = make_record(plan, state, edge, series, changes, resumed_ns, replays, quality, interrupted=interrupted)
+    record = make_record(
+        plan, state, edge, series, changes, resumed_ns, ingested, replays, quality, interrupted=interrupted
+    )
     folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
@@ -187,18 +195,6 @@ def _replays(
     return Replays(parity, queue_bounds(lane), measure_interventions(lane, totals))
 
 
-@contextmanager
-def open_warehouse(paths: Paths) -> Iterator[Warehouse]:
-    """The warehouse of an installation. A Ctrl-C inside a query, which DuckDB reports as an error, is one again."""
-    try:
-        with Warehouse(paths.warehouse, wait_s=READERS_S) as warehouse:
-            yield warehouse
-    except (RuntimeError, duckdb.InterruptException) as error:
-        if "interrupt" in str(error).lower():
-            raise KeyboardInterrupt from error
-        raise
-
-
 def make_record(
     plan: RunPlan,
     state: RunState,
@@ -206,6 +202,7 @@ def make_record(
     series: Mapping[str, Any],
     changes: Sequence[RunChange],
     resumed_ns: Sequence[int],
+    ingested: Mapping[str, int],
     replays: Replays | None,
     quality: Mapping[str, Any] | None,
     *,
@@ -238,7 +235,7 @@ def make_record(
         data_quality={
             "gaps": [gap for gap in plan.tape_facts["gaps"] if start_ns <= gap["ts_ns"] < end_ns],
             "crossed_message_ends": plan.tape_facts["crossed_message_ends"],
-            "ingest": state.ingest,
+            "ingest": ingested,
             "overrides_refused": state.refused,
             "resumed_ns": list(resumed_ns),
             "notes": plan.notes,
@@ -307,8 +304,12 @@ def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def _ingest(plan: RunPlan, warehouse: Warehouse) -> None:
-    found = asdict(ingest(warehouse, journal_files(plan.paths.journals, plan.run_id)))
-    state = RunState.read(plan)
-    counts = {name: state.ingest.get(name, 0) + found[name] for name in ("accepted", "duplicates", "quarantined")}
-    state.updated(plan, ingest={**counts, "torn": found["torn"], "files": found["files"]})
+def _ingest(plan: RunPlan, warehouse: Warehouse) -> dict[str, int]:
+    """What the run's journal has come to, whoever read it and in how many calls; `torn` lines wait for their end."""
+    found = ingest(warehouse, journal_files(plan.paths.journals, plan.run_id))
+    ((files, accepted, duplicates, quarantined),) = warehouse.execute(
+        "SELECT count(*), sum(accepted), sum(duplicates), sum(quarantined) FROM raw_file WHERE run_id = ?",
+        [plan.run_id],
+    )
+    counts = {"files": files, "accepted": accepted, "duplicates": duplicates, "quarantined": quarantined}
+    return {name: int(count or 0) for name, count in counts.items()} | {"torn": found.torn}

@@ -12,6 +12,7 @@ what was written into the overrides file by others than the decision rules (an i
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -41,6 +42,8 @@ from engine.soak_steps import Listener
 _NUMBERS = (EDGE, GATE, METRICS_FILE)
 _ORDER = (*_NUMBERS, OVERRIDES, MANIFEST, REPORT, SUMMARY)
 """Where a difference is looked for first: causes before what is made from them."""
+_RUN_ID = re.compile(r"\d{8}T\d{6}-[A-Za-z0-9_.%-]+-[0-9a-f]{4}")
+_PROFILE = re.compile(r"\w+", re.ASCII)
 _CODE = ("code_sha256", "lock_sha256")
 _NEEDED = (
     "run_id",
@@ -134,6 +137,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     missing = [name for name in _NEEDED if name not in manifest]
     if missing:
         raise InputError(f"has no {missing[0]}", where=str(path), remedy="restore the file")
+    for name, value, pattern in (
+        ("run_id", manifest["run_id"], _RUN_ID),
+        ("plan.profile", manifest["plan"]["profile"], _PROFILE),
+    ):
+        if not (isinstance(value, str) and pattern.fullmatch(value)):  # both become parts of paths
+            raise InputError(f"{name} is {value!r:.60}", where=str(path), remedy="restore the file")
     return manifest
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import Flow, State, flow
+from prefect.client.schemas.objects import FlowRun
 
-from engine.night import tuning_of
 from engine.paths import Paths
 from engine.search.settings import TuneSettings
 from engine.soak import SoakSettings
@@ -13,16 +13,21 @@ from engine.soak_steps import Report
 from flows.job import job
 from flows.soak import soak_through
 from tasks.night_confirm import confirm_challengers
+from tasks.night_search import search_night
 from tasks.night_settle import settle_night
 from tasks.night_watch import watch_champion
 from tasks.publish_report import publish_report
-from tasks.send_notice import notice_if_crashed, send_notice
-from tasks.tune_search import tune_search
+from tasks.send_notice import notice_if_crashed, send_crash_notice, send_notice
 
 EFFORT = TuneSettings(profile="quick")
 
 
-@flow(name="soak", persist_result=False)
+def tell_of_crash(flow: Flow[..., object], run: FlowRun, state: State) -> None:
+    """The worker's word on a night whose own process is gone."""
+    send_crash_notice("nightly-soak", state.message or "crashed")
+
+
+@flow(name="soak", persist_result=False, on_crashed=[tell_of_crash])
 @job
 def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple[Report, str]:
     """One night, from the champion's first quote to the notice in the morning."""
@@ -30,8 +35,8 @@ def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple
         plan, report = soak_through(settings, lock)
         watched = watch_champion(plan)
         confirmed = () if watched.rolled_back else confirm_challengers(plan)
-        tuned = tune_search(tuning_of(plan, tuning))
-        settle_night(report, watched, confirmed, tuned)
+        found = search_night(plan, tuning)
+        settle_night(report, watched, confirmed, found)
         message = publish_report(report.folder)
         send_notice(report.folder)
     return report, message

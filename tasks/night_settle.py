@@ -14,9 +14,12 @@ from tasks.step import step
 
 @step
 def settle_night(
-    report: Report, watched: night.Watched, confirmed: tuple[Confirmation, ...], tuned: TuneResult
+    report: Report, watched: night.Watched, confirmed: tuple[Confirmation, ...], found: TuneResult | str
 ) -> Path:
+    """`found`: the search's result, or why there was none."""
     paths = Paths.from_environment()
-    settled = night.settle_tune(tuned, paths)
-    publish(finish(tuned, lambda _: settled), paths)
-    return night.write_night(report.folder, watched, confirmed, tuned, settled)
+    if isinstance(found, str):
+        return night.write_night(report.folder, watched, confirmed, None, f"No search was made: {found}.")
+    settled = night.settle_tune(found, paths)
+    publish(finish(found, lambda _: settled), paths)
+    return night.write_night(report.folder, watched, confirmed, found, settled)

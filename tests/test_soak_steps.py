@@ -21,7 +21,8 @@ from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_recipe import nobody, run_soak
 from engine.soak_state import RunState
-from engine.soak_steps import Report, open_warehouse, reach_edge, report
+from engine.soak_steps import Report, reach_edge, report
+from engine.warehouse.opening import open_warehouse
 
 PlanOf = Callable[..., RunPlan]
 NOT_COMPARED = {"wall_clock.json"}

@@ -9,7 +9,6 @@ import numpy as np
 from engine.bot.telemetry import SessionGauge, Telemetry
 from engine.maker.session import MakerSession
 from engine.maker.state import Array, Config
-from engine.market.book_scan import first_mid2
 from engine.market.events import LAST, Columns
 from engine.market.tape import Tape
 
@@ -81,11 +80,6 @@ class SessionMarket:
     @property
     def cap_lots(self) -> int:
         return self._session.config.cap_lots
-
-    @property
-    def reference_mid2(self) -> int:
-        """Bid + ask in ticks of the first two-sided book."""
-        return first_mid2(self._columns)
 
     @property
     def events(self) -> int:

@@ -68,10 +68,6 @@ class Market(Protocol):
         """The position cap in force."""
 
     @property
-    def reference_mid2(self) -> int:
-        """The mid (bid + ask, in ticks) at which sizes in quote currency become lots."""
-
-    @property
     def events(self) -> int:
         """Market events seen so far."""
 
@@ -112,6 +108,7 @@ class Bot:
         schedule: windows and iterations.
         params: lane 0's parameters in force.
         overrides_file: where lane 0's next parameters appear; lane 1, the control, never sees it.
+        reference_mid2: bid + ask in ticks of the run's first book, at which sizes in quote currency became lots.
         tail: where the journal ended, if the run is resumed.
         scripted: the run is done again with its changes at their times (engine.control.script), not from the file.
     """
@@ -128,10 +125,11 @@ class Bot:
         journal: JournalWriter,
         ear: Ear,
         say: Callable[[Message], None],
+        reference_mid2: int,
         tail: JournalTail | None = None,
         scripted: bool = False,
     ) -> None:
-        self.scripted = scripted
+        self.scripted, self.reference_mid2 = scripted, reference_mid2
         self.run_start, self.schedule, self.params = run_start, schedule, params
         self.overrides_file, self.tail = overrides_file, tail
         self.market, self.formatter, self.journal, self.ear, self.say = market, formatter, journal, ear, say

@@ -110,6 +110,7 @@ def _bot(
         journal=journal,
         ear=ear,
         say=say,
+        reference_mid2=reference_mid2,
         tail=tail,
         scripted=(plan.folder / SCRIPT).exists(),
     )

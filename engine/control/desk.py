@@ -208,7 +208,7 @@ class Desk:
     def _apply_risk(self, values: dict[str, Any], source: str) -> None:
         market = self.bot.market
         sizes = self.profile.model_copy(update=values).kernel_config(
-            self.bot.formatter.instrument, market.reference_mid2
+            self.bot.formatter.instrument, self.bot.reference_mid2
         )
         market.set_limits(sizes.order_lots, sizes.cap_lots)
 
