@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from engine.errors import StorageError
+from engine.errors import ConfigError, StorageError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -45,6 +47,33 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 def _discard(temp: Path) -> None:
     with suppress(OSError):
         temp.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill, which becomes `folder` when the block ends well; else nothing is left of it.
+
+    Raises:
+        ConfigError: something stands at `folder`; an empty folder may.
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError("is not empty", where=str(folder), remedy="name a new folder")
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot be written: {error.strerror or error}", where=str(folder), remedy="free some space, then run again"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,13 +1,13 @@
-"""Actions of a run, from its journal, for a bot that does the run again.
+"""What was done to a running bot, at its market times, for a bot that does the run again.
 
-`<run folder>/` SCRIPT holds journal records (`control`, and `params` that an action caused); a bot that
-finds it carries each out at its market time, as if it had been asked for then.
+`<run folder>/` SCRIPT holds a line for each action and each parameter set, in the words of the journal's `control`
+and `params` records; a bot that finds it carries each out at its time, as if it had been asked for then.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,21 @@ from engine.files import write_atomic
 
 SOURCE = "control plane"
 """What the source of a record begins with that an action caused."""
+PARAMS = "reload_strategy"
+"""The action that puts a parameter set in force; a journal has `params` records of it."""
 
 
-def write_script(journals: Iterable[Path], run_folder: Path) -> int:
-    """Copy the actions in a run's journal files to the folder of a run that shall do it again; how many there are."""
+def write_script(rows: Iterable[tuple[int, str, Mapping[str, Any] | None]], run_folder: Path) -> None:
+    """Write (market time of effect in ns, action, its values) of what shall be done to the run, in any order.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     lines = []
-    for path in journals:
-        with path.open("rb") as file:
-            for line in file:
-                if (b'"type":"control"' in line or b'"type":"params"' in line) and line.endswith(b"\n"):
-                    record = json.loads(line)
-                    if str(record.get("source", "")).startswith(SOURCE):
-                        lines.append(line)
-    write_atomic(run_folder / SCRIPT, b"".join(lines))
-    return len(lines)
+    for ts_ns, name, values in sorted(rows, key=lambda row: row[0]):
+        what = {"type": "params"} if name == PARAMS else {"type": "control", "event": name}
+        lines.append(json.dumps({**what, "effective_ts_ns": ts_ns, "params": dict(values or {})}) + "\n")
+    write_atomic(run_folder / SCRIPT, "".join(lines))
 
 
 def read_script(run_folder: Path) -> list[tuple[int, Action]]:
@@ -50,5 +51,5 @@ def read_script(run_folder: Path) -> list[tuple[int, Action]]:
 
 
 def _entry(record: dict[str, Any]) -> tuple[int, Action]:
-    name = "reload_strategy" if record["type"] == "params" else str(record["event"])
+    name = PARAMS if record["type"] == "params" else str(record["event"])
     return int(record["effective_ts_ns"]), Action(0, name, record.get("params") or {})

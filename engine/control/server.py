@@ -66,35 +66,48 @@ class ControlServer:
         self._server.run(sockets=[self._socket])
 
     def __enter__(self) -> str:
-        self._open_log()
-        self._thread.start()
-        deadline_s = time.monotonic() + _START_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline_s:
-                raise StorageError("the control plane did not start", where=self.url, remedy="see the bot's log")
-            time.sleep(0.005)
-        file = str(self._token.file) if self._token.file else None
-        write_json(self._folder / ADDRESS_FILE, {"url": self.url, "token_file": file, "pid": os.getpid()})
+        try:
+            self._open_log()
+            self._thread.start()
+            deadline_s = time.monotonic() + _START_S
+            while not self._server.started:
+                if not self._thread.is_alive() or time.monotonic() > deadline_s:
+                    raise StorageError("the control plane did not start", where=self.url, remedy="see the bot's log")
+                time.sleep(0.005)
+            file = str(self._token.file) if self._token.file else None
+            write_json(self._folder / ADDRESS_FILE, {"url": self.url, "token_file": file, "pid": os.getpid()})
+        except BaseException:
+            self._close()
+            raise
         return self.url
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """End what was begun, however far it got."""
         self._server.should_exit = True
-        self._thread.join(_STOP_S)
+        if self._thread.ident is not None:
+            self._thread.join(_STOP_S)
         self._socket.close()
-        with suppress(OSError):
-            (self._folder / ADDRESS_FILE).unlink()
-            if self._token.file:
-                self._token.file.unlink()
+        for file in (self._folder / ADDRESS_FILE, self._token.file):
+            if file is not None:
+                with suppress(OSError):
+                    file.unlink()
         if self._log_handler:
             log.removeHandler(self._log_handler)
             self._log_handler.close()
 
     def _open_log(self) -> None:
-        handler = logging.handlers.RotatingFileHandler(
-            self._folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8"
-        )
+        path = self._folder / LOG_FILE
+        try:
+            handler = logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"cannot write: {error.strerror}", where=str(path), remedy="make the folder writable, then run again"
+            ) from error
         formatter = logging.Formatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)

@@ -72,7 +72,7 @@ class GrowingTape:
         self.outside = 0
         self.gaps: list[Gap] = []
         self._lock, self._sync_s = lock, sync_s
-        self._count = self._room = self._synced = 0
+        self._count = self._room = self._synced = self._gap_bytes = 0
         self._synced_at_s = time.monotonic()
         self._mapped = Columns.empty(0)
         self._mappings: list[mmap.mmap] = []
@@ -93,13 +93,16 @@ class GrowingTape:
         lock = FileLock(folder / "lock", what="the recording")
         lock.__enter__()
         tape = cls(folder, instrument, feed, lock, sync_s)
-        write_json(folder / "head.json", {"instrument": _instrument_json(instrument), "feed": feed})
         try:
+            write_json(folder / "head.json", {"instrument": _instrument_json(instrument), "feed": feed})
             for name in (*COLUMN_DTYPES, "gaps.jsonl", "commit"):
                 tape._handles[name] = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
-            tape._commit()
-        except OSError as error:
+            tape._commit(0, 0)
+        except (OSError, StorageError) as error:
             tape.close()
+            shutil.rmtree(folder, ignore_errors=True)  # or the name would be taken for ever by nothing
+            if isinstance(error, StorageError):
+                raise
             raise _storage_error("cannot begin a tape", folder, error) from error
         return tape
 
@@ -121,7 +124,8 @@ class GrowingTape:
         """Add whole messages, received after all that is there.
 
         Raises:
-            StorageError: the disk is full; what was committed stays readable and can be sealed or recovered.
+            StorageError: the disk is full, and nothing of it was added; what was committed before stays readable and
+                can be sealed or recovered. Or it was added and cannot be made safe: `count` tells which.
         """
         added = len(columns.kind)
         if not added:
@@ -134,24 +138,25 @@ class GrowingTape:
                 dtype = COLUMN_DTYPES[name]
                 data = np.ascontiguousarray(column, dtype).tobytes()
                 _write_at(self._handles[name], data, start * dtype.itemsize)
-            for gap in gaps:
-                line = json.dumps({"local_ts_ns": gap.local_ts_ns, "reason": gap.reason}) + "\n"
-                handle = self._handles["gaps.jsonl"]
-                _write_at(handle, line.encode(), os.fstat(handle).st_size)
-            self.gaps.extend(gaps)
-            self._count = start + added
-            self._commit()
-            if self._sync_s and time.monotonic() - self._synced_at_s >= self._sync_s:
-                self.sync()
+            lines = [json.dumps({"local_ts_ns": gap.local_ts_ns, "reason": gap.reason}) + "\n" for gap in gaps]
+            told = "".join(lines).encode()
+            _write_at(self._handles["gaps.jsonl"], told, self._gap_bytes)
+            self._commit(start + added, self._synced)
         except OSError as error:
-            self._count = start
             raise _storage_error("cannot record", self.folder, error) from error
+        self.gaps.extend(gaps)
+        self._gap_bytes += len(told)
         if self.window is not None:
             low, high = self.window
             priced = columns.kind != MARKER
             self.outside += int(
                 np.count_nonzero(priced & ((columns.price_ticks < low) | (columns.price_ticks >= high)))
             )
+        if self._sync_s and time.monotonic() - self._synced_at_s >= self._sync_s:
+            try:
+                self.sync()
+            except OSError as error:
+                raise _storage_error("cannot make the recording safe", self.folder, error) from error
 
     def _make_room(self, events: int) -> None:
         """Extend the files and map them anew; who holds the former mapping goes on reading the same memory."""
@@ -169,18 +174,19 @@ class GrowingTape:
         for mapping in self._mappings:
             mapping.madvise(mmap.MADV_DONTNEED)
 
-    def _commit(self) -> None:
-        record = _COMMIT.pack(self._count, self._synced, ~(self._count + self._synced))
-        _write_at(self._handles["commit"], record, 0)
+    def _commit(self, count: int, synced: int) -> None:
+        """Say so on disk first: what is counted here is then never more than what is committed there."""
+        _write_at(self._handles["commit"], _COMMIT.pack(count, synced, ~(count + synced)), 0)
+        self._count, self._synced = count, synced
 
     def sync(self) -> None:
         """Make what was appended safe against a power cut."""
         count = self._count
         for name in (*COLUMN_DTYPES, "gaps.jsonl"):
             os.fsync(self._handles[name])
-        self._synced, self._synced_at_s = count, time.monotonic()
-        self._commit()
+        self._commit(count, count)
         os.fsync(self._handles["commit"])
+        self._synced_at_s = time.monotonic()
 
     def seal(self, out: Path, counts: Mapping[str, int] | None = None) -> Tape | None:
         """Make the ordinary tape `out` of it and remove the folder; None (and nothing) where nothing was recorded.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +26,7 @@ def find_instruments(feed: str, symbols: Sequence[str], endpoint: str, venues: V
 
     Raises:
         ConfigError: no symbol, or one given twice, or one that the venue does not list either.
-        FeedError: the venue does not answer.
+        FeedError: the venue does not answer, or not as documented.
     """
     if not symbols or len(set(symbols)) != len(symbols):
         what = "no symbol is given" if not symbols else "a symbol is given twice"
@@ -49,16 +50,33 @@ def find_instruments(feed: str, symbols: Sequence[str], endpoint: str, venues: V
 def _ask(feed: str, symbol: str, endpoint: str, venues: Venues) -> Instrument | None:
     if feed == "binance":
         _, rest = places(venues.binance.ws, venues.binance.rest, endpoint)
-        answer = _get(f"{rest}/fapi/v1/exchangeInfo", {})
-        rows = [row for row in answer["symbols"] if row["symbol"] == symbol]
-        return _binance_instrument(rows[0]) if rows else None
+        url = f"{rest}/fapi/v1/exchangeInfo"
+        answer = _get(url, {})
+        with _understood(url):
+            rows = [row for row in answer["symbols"] if row["symbol"] == symbol]
+            return _binance_instrument(rows[0]) if rows else None
     _, rest = places(venues.bybit.ws, venues.bybit.rest, endpoint)
     for category in ("linear", "inverse"):
-        answer = _get(f"{rest}/v5/market/instruments-info", {"category": category, "symbol": symbol})
-        rows = (answer.get("result") or {}).get("list") or []
-        if rows:
-            return _bybit_instrument(rows[0], category)
+        url = f"{rest}/v5/market/instruments-info"
+        answer = _get(url, {"category": category, "symbol": symbol})
+        with _understood(url):
+            rows = (answer.get("result") or {}).get("list") or []
+            if rows:
+                return _bybit_instrument(rows[0], category)
     return None
+
+
+@contextmanager
+def _understood(url: str) -> Iterator[None]:
+    """What goes wrong in reading an answer is the venue's fault: FeedError."""
+    try:
+        yield
+    except (ConfigError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
+        raise FeedError(
+            f"the venue's answer cannot be read: {type(error).__name__}: {error}",
+            where=url,
+            remedy="check that --endpoint is such a venue, or list the symbol in config/instruments.json",
+        ) from error
 
 
 def _get(url: str, params: dict[str, str]) -> Any:

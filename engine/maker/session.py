@@ -187,9 +187,6 @@ class MakerSession:
         row["hold"] |= FLATTENING
         row["hold_marker"] = self.state.scalars[MARKERS]
 
-    def is_flattening(self, lane: int) -> bool:
-        return bool(self.state.lanes[lane]["hold"] & FLATTENING)
-
     def advance(self, columns: Sequence[Array], until_ns: int, exch_order: Array | None = None) -> Array:
         """Process everything with time < `until_ns`; returns RECORD_DTYPE rows in time order.
 

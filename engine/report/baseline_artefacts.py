@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError, VerificationError
+from engine.errors import VerificationError
 from engine.files import to_json, write_atomic, write_json
 from engine.report.artefacts import replace_folder, storage_errors
 from engine.report.baseline_view import BaselineView, build_baseline_view
 from engine.report.index import point_latest_at, write_index
-from engine.report.manifest import MANIFEST, WALL_CLOCK, artefact_sha256, code_sha256, lock_sha256
-from engine.report.render import SUMMARY, TEMPLATES, environment
+from engine.report.manifest import MANIFEST, WALL_CLOCK, artefact_sha256
+from engine.report.render import TEMPLATES
+from engine.report.study import dated_folder, read_study, render_study, study_manifest
 
 BASELINE, DOCUMENT = "BASELINE.json", "STEP1_BASELINE_SUMMARY.md"
-_FORMAT = 1
 
 
 def publish_baseline(
@@ -32,8 +32,7 @@ def publish_baseline(
     Raises:
         StorageError: the disk is full or the folder cannot be written; nothing is half-written.
     """
-    stamp = str(record["id"])
-    folder = reports / f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" / stamp
+    folder = dated_folder(reports, str(record["id"]))
     files = build_baseline(record, inputs) | {WALL_CLOCK: to_json(wall_clock).encode()}
     replace_folder(folder, files)
     with storage_errors(reports):
@@ -47,38 +46,23 @@ def build_baseline(record: Mapping[str, Any], inputs: Mapping[str, str]) -> dict
     files = {BASELINE: to_json(record).encode()}
     files |= render_baseline(json.loads(files[BASELINE]))
     judged = record["attempts"][-1]
-    manifest = {
-        "format": _FORMAT,
-        "kind": "baseline",
-        "run_id": record["id"],
-        "document": DOCUMENT,
-        "interrupted": False,
-        "result": {
-            "symbol": " ".join(market["symbol"] for market in record["markets"]),
-            "verdict": record["decision"],
-            "net_bps": judged["kpis"]["net_bps"],
-            "low_bps": None,
-            "high_bps": None,
-        },
+    result = {
+        "symbol": " ".join(market["symbol"] for market in record["markets"]),
+        "verdict": record["decision"],
+        "net_bps": judged["kpis"]["net_bps"],
+    }
+    more = {
         "settings": record["settings"],
         "runs": [one["run_id"] for attempt in record["attempts"] for one in attempt["symbols"]],
         "inputs": dict(inputs),
-        "code_sha256": code_sha256(),
-        "lock_sha256": lock_sha256(),
-        "artefacts": {name: artefact_sha256(files[name], str(record["id"])) for name in sorted(files)},
     }
-    return files | {MANIFEST: to_json(manifest).encode()}
+    return files | {MANIFEST: study_manifest("baseline", str(record["id"]), DOCUMENT, result, files, more)}
 
 
 def render_baseline(record: Mapping[str, Any], templates: Path = TEMPLATES) -> dict[str, bytes]:
     """Summary and notice from BASELINE.json: the same record gives the same bytes."""
     view = build_baseline_view(record)
-    text = environment(templates).get_template(f"{DOCUMENT}.j2").render(v=view)
-    lines: list[str] = []
-    for line in text.strip().splitlines():
-        if line or lines[-1]:
-            lines.append(line)
-    return {DOCUMENT: ("\n".join(lines) + "\n").encode(), SUMMARY: ("\n".join(view.summary) + "\n").encode()}
+    return render_study(DOCUMENT, view, view.summary, templates)
 
 
 def render_baseline_again(folder: Path) -> list[str]:
@@ -114,11 +98,7 @@ def read_baseline(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    try:
-        record = json.loads((folder / BASELINE).read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError("is not a ladder's record", where=str(folder / BASELINE), remedy="run the ladder") from error
-    return dict(record)
+    return read_study(folder / BASELINE, what="a ladder's record", remedy="run the ladder")
 
 
 def baseline_view(folder: Path) -> BaselineView:

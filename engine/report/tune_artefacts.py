@@ -7,17 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
 from engine.files import to_json
 from engine.report.artefacts import replace_folder
 from engine.report.index import write_index
-from engine.report.manifest import MANIFEST, WALL_CLOCK, artefact_sha256, code_sha256, lock_sha256
-from engine.report.render import SUMMARY, TEMPLATES, environment
+from engine.report.manifest import MANIFEST, WALL_CLOCK
+from engine.report.render import TEMPLATES
+from engine.report.study import dated_folder, read_study, render_study, study_manifest
 from engine.report.tune_view import TuneView, build_tune_view
 
 TUNE, DOCUMENT, TRIALS = "TUNE.json", "TUNE_RESULTS.md", "tune_trials.json"
 THRESHOLDS, OVERRIDES = "auto_tuned_thresholds.json", "recommended_overrides.json"
-_FORMAT = 1
 
 
 def publish_tune(
@@ -28,8 +27,7 @@ def publish_tune(
     Raises:
         StorageError: the disk is full or the folder cannot be written; nothing is half-written.
     """
-    stamp = str(document["id"])
-    folder = reports / f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}" / stamp
+    folder = dated_folder(reports, str(document["id"]))
     replace_folder(folder, build_tune(document, trials) | {WALL_CLOCK: to_json(wall_clock).encode()})
     write_index(reports)
     return folder
@@ -54,41 +52,26 @@ def build_tune(document: Mapping[str, Any], trials: Sequence[Mapping[str, Any]])
     }
     files = {name: to_json(value).encode() for name, value in values.items()}
     files |= render_tune(json.loads(files[TUNE]))
-    manifest = {
-        "format": _FORMAT,
-        "kind": "tune",
-        "run_id": tune_id,
-        "document": DOCUMENT,
-        "interrupted": False,
-        "result": {
-            "symbol": document["symbol"],
-            "verdict": document["verdict"],
-            "net_bps": (document["kpis"] or {}).get("challenger", {}).get("net_bps"),
-            "low_bps": None,
-            "high_bps": None,
-        },
+    result = {
+        "symbol": document["symbol"],
+        "verdict": document["verdict"],
+        "net_bps": (document["kpis"] or {}).get("challenger", {}).get("net_bps"),
+    }
+    more = {
         "settings": document["settings"],
         "command": document["command"],
         "parameters": {"champion": document["champion"], "challenger": document["challenger"]},
         "seeds": {"search": document["settings"]["seed"]},
         "trials": document["trials"],
         "inputs": document["inputs"],
-        "code_sha256": code_sha256(),
-        "lock_sha256": lock_sha256(),
-        "artefacts": {name: artefact_sha256(files[name], tune_id) for name in sorted(files)},
     }
-    return files | {MANIFEST: to_json(manifest).encode()}
+    return files | {MANIFEST: study_manifest("tune", tune_id, DOCUMENT, result, files, more)}
 
 
 def render_tune(document: Mapping[str, Any], templates: Path = TEMPLATES) -> dict[str, bytes]:
     """Report and notice from TUNE.json: the same document gives the same bytes."""
     view = build_tune_view(document)
-    text = environment(templates).get_template(f"{DOCUMENT}.j2").render(v=view)
-    lines: list[str] = []
-    for line in text.strip().splitlines():
-        if line or lines[-1]:
-            lines.append(line)
-    return {DOCUMENT: ("\n".join(lines) + "\n").encode(), SUMMARY: ("\n".join(view.summary) + "\n").encode()}
+    return render_study(DOCUMENT, view, view.summary, templates)
 
 
 def read_tune(folder: Path) -> dict[str, Any]:
@@ -97,11 +80,7 @@ def read_tune(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    try:
-        document = json.loads((folder / TUNE).read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError("is not a tune's record", where=str(folder / TUNE), remedy="run nightsoak tune") from error
-    return dict(document)
+    return read_study(folder / TUNE, what="a tune's record", remedy="run nightsoak tune")
 
 
 def tune_view(folder: Path) -> TuneView:

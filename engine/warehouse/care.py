@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from engine.errors import ConfigError, JournalError, StorageError, VerificationError
-from engine.files import sha256_file, sync_folder, write_json
+from engine.errors import ConfigError, JournalError, VerificationError
+from engine.files import sha256_file, sync_folder, whole_folder, write_json
 from engine.paths import Paths
 from engine.warehouse.db import Warehouse
-from engine.warehouse.export import refuse_used
 from engine.warehouse.ingest import journal_files
 from engine.warehouse.rebuild import RAW_TABLES
 from engine.warehouse.source import Source
@@ -47,13 +46,9 @@ def backup(paths: Paths, database: Path, folder: Path, *, wait_s: float = 0.0) -
         StorageError: the folder cannot be written.
         VerificationError: the copy is not what was copied.
     """
-    refuse_used(folder)
     if not database.exists():
         raise ConfigError("is not there", where=str(database), remedy="run a soak, or ingest a journal first")
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with whole_folder(folder) as partial:
         with Warehouse(database, wait_s=wait_s) as wh:
             wh.execute("CHECKPOINT")
             rows = _counts(wh)
@@ -66,16 +61,6 @@ def backup(paths: Paths, database: Path, folder: Path, *, wait_s: float = 0.0) -
                 raise VerificationError("the copy differs", where=str(folder), remedy="check the disk, then run again")
         files = {_name(partial, file): sha256_file(file) for file in sorted(partial.rglob("*")) if file.is_file()}
         write_json(partial / MANIFEST, {"format": _FORMAT, "rows": rows, "files": files})
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    except OSError as error:
-        raise StorageError(
-            f"cannot be written: {error.strerror or error}", where=str(folder), remedy="free some space, then run again"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    sync_folder(folder.parent)
     return Backup(folder, rows, files)
 
 

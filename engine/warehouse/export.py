@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from engine.errors import ConfigError, StorageError
-from engine.files import sync_folder
+from engine.files import whole_folder
 from engine.warehouse.build import build
 from engine.warehouse.db import Warehouse
 
@@ -26,35 +24,10 @@ def export_tables(wh: Warehouse, folder: Path, *, run_id: str | None = None) -> 
         ConfigError: something stands at `folder`.
         StorageError: the folder cannot be written or the disk is full.
     """
-    refuse_used(folder)
-    if run_id is not None:
-        build(wh, run_id)
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        written = {name: _write(wh, name, partial / f"{name}.parquet") for name in _names(wh)}
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    except OSError as error:
-        raise StorageError(
-            f"cannot be written: {error.strerror or error}", where=str(folder), remedy="free some space, then run again"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    sync_folder(folder.parent)
-    return written
-
-
-def refuse_used(folder: Path) -> None:
-    """Refuse a folder that holds anything.
-
-    Raises:
-        ConfigError: it does, or a file stands there.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError("is not empty", where=str(folder), remedy="name a new folder")
+    with whole_folder(folder) as partial:
+        if run_id is not None:
+            build(wh, run_id)
+        return {name: _write(wh, name, partial / f"{name}.parquet") for name in _names(wh)}
 
 
 def _names(wh: Warehouse) -> Sequence[str]:

@@ -39,14 +39,14 @@ class Hourly:
 
 @dataclass
 class _Sums:
-    """One hour of one symbol. `units` is None once a run's part is unknown; ratios are [numerator, denominator]."""
+    """One hour of one symbol. `units` and the numerators of `ratios` are None once a run's part is unknown."""
 
     runs: set[str] = field(default_factory=set)
     ns: int = 0
     fills: int = 0
     notional: int = 0
     units: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(_UNITS, 0))
-    ratios: dict[str, list[int | None]] = field(default_factory=lambda: {name: [None, 0] for name in _RATIOS})
+    ratios: dict[str, tuple[int | None, int]] = field(default_factory=lambda: dict.fromkeys(_RATIOS, (0, 0)))
 
     def row(self) -> dict[str, Any]:
         found: dict[str, Any] = {"runs": len(self.runs), "seconds": self.ns / 1e9}
@@ -159,7 +159,8 @@ def _add_run(wh: Warehouse, run_id: str, hours: dict[int, _Sums], from_ns: int, 
             [from_ns, to_ns],
         )
         for start_ns, metric, numerator, denominator in rows:
-            if metric in _RATIOS:
-                ratio = hours[start_ns // HOUR_NS].ratios[metric]
-                ratio[0] = ratio[0] if numerator is None else (ratio[0] or 0) + numerator
-                ratio[1] = (ratio[1] or 0) + (denominator or 0)
+            if metric in _RATIOS and denominator:
+                ratios = hours[start_ns // HOUR_NS].ratios
+                known, total = ratios[metric]
+                unknown = known is None or numerator is None
+                ratios[metric] = (None if unknown else known + numerator, total + denominator)

@@ -15,11 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.bot.journal import journal_files
 from engine.bot.protocol import Message
-from engine.bot.replay import SCRIPT, open_bot
+from engine.bot.replay import open_bot
 from engine.control.attach import controlled
-from engine.control.script import write_script
+from engine.control.script import read_script, write_script
 from engine.params import Params
 from engine.soak import NS_PER_S, RunPlan
 
@@ -97,9 +96,9 @@ def test_actions_take_effect_at_a_stated_time_and_the_run_can_be_done_again(
     assert all(r["source"].startswith("control plane, action ") for r in journalled.values())
 
     again = plan_in(tmp_path / "again")
-    files = journal_files(served.plan.paths.journals, served.plan.run_id)
-    assert write_script(files, again.folder) == len(asked)
-    assert (again.folder / SCRIPT).exists()
+    rows = [(effects[name], name, journalled[name].get("params") or {}) for name, _ in asked]
+    write_script(reversed(rows), again.folder)
+    assert [(at_ns, action.name, action.values) for at_ns, action in read_script(again.folder)] == rows
     run_unserved(again)
     assert market_part(records(again)) == market_part(first)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +222,61 @@ def test_a_full_disk_is_an_error_and_what_was_committed_stays(sample: Tape, tmp_
     last = int(done.stdout.splitlines()[-1])
     found = recover(folder, tmp_path / "sealed")
     assert found is not None and found.meta.count == last and same(found.columns, sample.columns.part(0, last))
+
+
+def failing(calls: Callable[..., Any], on: Callable[[int], bool]) -> Callable[..., Any]:
+    """`calls`, but for the calls whose file descriptor is `on`: there the disk is full."""
+
+    def call(handle: int, *rest: Any) -> Any:
+        if on(handle):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return calls(handle, *rest)
+
+    return call
+
+
+@pytest.mark.parametrize("at", ["gaps.jsonl", "commit", "fsync"])
+def test_what_is_counted_is_what_is_committed_wherever_it_fails(
+    at: str, sample: Tape, part: Columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece with its gap is there, in the tape and on disk, or is not; then it can be added again."""
+    tape = GrowingTape.create(tmp_path / "one", sample.meta.instrument(), feed="bybit", sync_s=0)
+    first, second = messages(part, 500)[:2]
+    tape.append(first)
+    at_ns = int(first.local_ts_ns[-1])
+    marker = Columns.empty(1)
+    marker.exch_ts_ns[:], marker.local_ts_ns[:], marker.kind[:], marker.flags[:] = at_ns, at_ns, 2, GAP | LAST
+    gap = Gap(local_ts_ns=at_ns, reason="silence")
+    with monkeypatch.context() as patch:
+        if at == "fsync":
+            tape._sync_s = 1e-9
+            patch.setattr("engine.live.growing.os.fsync", failing(os.fsync, lambda handle: True))
+        else:
+            handle = tape._handles[at]
+            patch.setattr("engine.live.growing.os.pwrite", failing(os.pwrite, lambda found: found == handle))
+        with pytest.raises(StorageError, match="No space left"):
+            tape.append(marker, [gap])
+    added = at == "fsync"  # written and committed, but not safe against a power cut
+    assert (tape.count, tape.gaps) == (len(first.kind) + added, [gap] * added)
+    tape._sync_s = 0
+    if not added:
+        tape.append(marker, [gap])
+    tape.append(second)
+    tape.close()
+    found = recover(tmp_path / "one", tmp_path / "sealed")
+    assert found is not None and found.meta.gaps == (gap,)
+    assert found.meta.count == len(first.kind) + 1 + len(second.kind)
+
+
+def test_a_tape_that_cannot_begin_leaves_neither_lock_nor_folder(
+    sample: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.files.os.fsync", failing(os.fsync, lambda handle: True))
+        with pytest.raises(StorageError, match="cannot write: No space left"):
+            GrowingTape.create(tmp_path / "one", sample.meta.instrument(), feed="bybit")
+    assert list(tmp_path.iterdir()) == []
+    GrowingTape.create(tmp_path / "one", sample.meta.instrument(), feed="bybit").close()
 
 
 def test_a_folder_that_is_there_is_not_taken(sample: Tape, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -106,6 +109,67 @@ def test_known_symbols_need_no_network_and_others_say_what_is_wrong() -> None:
             find_instruments("bybit", symbols, "", read_venues())
     with pytest.raises(FeedError, match="does not answer"):
         find_instruments("bybit", ["BTCUSDT"], "ws://127.0.0.1:9", read_venues())
+
+
+BYBIT_ROW = {
+    "symbol": "XUSDT",
+    "quoteCoin": "USDT",
+    "settleCoin": "USDT",
+    "priceFilter": {"tickSize": "0.1"},
+    "lotSizeFilter": {"qtyStep": "0.01", "minOrderQty": "0.05"},
+}
+
+
+@pytest.fixture
+def endpoint_answering() -> Iterator[Callable[[Any], str]]:
+    """A web server that answers everything with one JSON value; its address, as a websocket's."""
+    with ExitStack() as stack:
+
+        def serve(value: Any) -> str:
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    body = json.dumps(value).encode()
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+                def log_message(self, *words: Any) -> None:
+                    pass
+
+            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), Handler))
+            Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+            stack.callback(server.shutdown)
+            return f"ws://127.0.0.1:{server.server_port}"
+
+        yield serve
+
+
+@pytest.mark.parametrize(
+    ("feed", "answer"),
+    [
+        ("bybit", []),
+        ("bybit", {"result": {"list": [{"symbol": "XUSDT"}]}}),
+        ("bybit", {"result": {"list": [BYBIT_ROW | {"priceFilter": {"tickSize": "fine"}}]}}),
+        ("bybit", {"result": {"list": [BYBIT_ROW | {"priceFilter": {"tickSize": "0"}}]}}),
+        ("bybit", {"result": {"list": [BYBIT_ROW | {"lotSizeFilter": {"qtyStep": "0", "minOrderQty": "0"}}]}}),
+        ("binance", {"code": -1003}),
+        ("binance", {"symbols": [{"symbol": "XUSDT", "filters": []}]}),
+    ],
+)
+def test_an_answer_that_is_not_the_venues_is_an_error_that_names_the_address(
+    feed: str, answer: Any, endpoint_answering: Callable[[Any], str]
+) -> None:
+    endpoint = endpoint_answering(answer)
+    with pytest.raises(FeedError, match="the venue's answer cannot be read") as caught:
+        find_instruments(feed, ["XUSDT"], endpoint, read_venues())
+    assert caught.value.where.startswith(endpoint.replace("ws", "http", 1)) and "--endpoint" in caught.value.remedy
+
+
+def test_a_venue_that_answers_as_documented_is_understood(endpoint_answering: Callable[[Any], str]) -> None:
+    endpoint = endpoint_answering({"result": {"list": [BYBIT_ROW]}})
+    (one,) = find_instruments("bybit", ["XUSDT"], endpoint, read_venues())
+    assert (str(one.tick), str(one.lot), one.min_qty_lots) == ("0.1", "0.01", 5)
 
 
 def test_a_refused_topic_is_an_error_that_names_it(

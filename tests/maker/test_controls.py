@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.maker.state import EVENT_NAMES, REASON_NAMES, REC_FILL, TAKER
+from engine.maker.state import EVENT_NAMES, FLATTENING, REASON_NAMES, REC_FILL, TAKER
 
 BID, ASK = 1, -1
 MS = 1_000_000
+
+
+def flattening(session: Any) -> list[bool]:
+    """By lane, whether it still takes its position out."""
+    return [bool(hold & FLATTENING) for hold in session.state.lanes["hold"]]
 
 
 def hands_on(maker: Any, seed: int, lanes: int) -> None:
@@ -44,9 +49,7 @@ def test_kernel_equals_reference(arrival: bool, rule: int, make_case: Any, lane_
         assert ours.tolist() == theirs.tolist(), seed
         assert session.lane_sums() == reference.lane_sums() == silent.lane_sums()
         assert session.take_blocks().tolist() == reference.take_blocks().tolist()
-        assert [lane.flattening for lane in reference.lanes] == [
-            session.is_flattening(k) for k in range(len(case.lanes))
-        ]
+        assert [lane.flattening for lane in reference.lanes] == flattening(session)
         orders = ours[ours["kind"] != REC_FILL]
         seen |= {(EVENT_NAMES[code], REASON_NAMES[why]) for code, why in orders[["code", "reason"]].tolist()}
         fills = ours[(ours["kind"] == REC_FILL) & (ours["code"] == TAKER)]
@@ -76,7 +79,7 @@ def test_flattening_works_through_the_levels(micro: Any) -> None:
     market.at(600, ("bid", 9995, 100))
     session, later = advanced(market, 120, 600)
     assert fills_of(later) == [(1, 10005, 10, TAKER, 0), (1, 10006, 10, TAKER, 0), (1, 10008, 10, TAKER, 1)]
-    assert session.positions_lots.tolist() == [0] and not session.is_flattening(0)
+    assert session.positions_lots.tolist() == [0] and flattening(session) == [False]
     sent = [
         ((int(row["ts_ns"]) - market.START_NS) // MS, EVENT_NAMES[row["code"]], REASON_NAMES[row["reason"]])
         for row in later
@@ -92,7 +95,7 @@ def test_what_is_not_displayed_waits(micro: Any) -> None:
     market.at(10, ("bid", 9995, 10))
     session, later = advanced(market, 120, 249)
     assert fills_of(later) == [(-1, 9995, 10, TAKER, 0)]
-    assert session.positions_lots.tolist() == [15] and session.is_flattening(0)
+    assert session.positions_lots.tolist() == [15] and flattening(session) == [True]
     expired = later[later["code"] == EVENT_NAMES.index("expire")]
     assert [(REASON_NAMES[row["reason"]], int(row["qty_lots"])) for row in expired] == [("size", 15)]
 
@@ -104,7 +107,7 @@ def test_a_gap_ends_it(marker: str, micro: Any) -> None:
     market.at(210, (marker, 0, 0))
     session, later = advanced(market, 120, 600)
     assert len(fills_of(later)) == 1 and session.positions_lots.tolist() == [15]
-    assert not session.is_flattening(0)
+    assert flattening(session) == [False]
 
 
 def test_a_paused_lane_stays_paused_after_flattening(micro: Any) -> None:

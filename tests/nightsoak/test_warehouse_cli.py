@@ -118,31 +118,39 @@ def test_bad_input_is_one_line_and_exit_2(nightsoak, journal, args, code, messag
     assert len(err.splitlines()) == 1
 
 
-def test_a_locked_warehouse_is_exit_3(nightsoak, journal, tmp_path):
+@pytest.fixture
+def holder(tmp_path):
+    """A process that has the warehouse open, until it reads a line."""
     hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(tmp_path / "w.duckdb")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as holder:
-        try:
-            assert holder.stdout.readline() == "held\n"
-            code, _, err = nightsoak("ingest", str(journal))
-        finally:
-            holder.communicate("\n")
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        if process.poll() is None:
+            process.communicate("\n")
+
+
+def test_a_locked_warehouse_is_exit_3(nightsoak, holder, journal):
+    code, _, err = nightsoak("ingest", str(journal))
     assert code == 3
     assert f"pid {holder.pid}" in err
 
 
-def test_an_ingest_waits_a_moment_for_who_holds_the_warehouse(nightsoak, journal, tmp_path):
-    hold = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(0.5)"
-    with subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path / "w.duckdb")], stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout.readline() == "held\n"
-        code, out, _ = nightsoak("ingest", str(journal))
-    assert (code, out.splitlines()[0]) == (0, "1 files, 595 new lines")
+def test_an_ingest_waits_a_moment_for_who_holds_the_warehouse(nightsoak, holder, journal, monkeypatch):
+    """Once the ingest has begun to wait, its holder lets go."""
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        holder.communicate("\n")
+
+    monkeypatch.setattr("engine.warehouse.db.time.sleep", wait)
+    code, out, _ = nightsoak("ingest", str(journal))
+    assert (code, out.splitlines()[0], len(waits)) == (0, "1 files, 595 new lines", 1)
 
 
 def test_rebuild_compares_and_says_that_nothing_changed(nightsoak, journal):

@@ -120,6 +120,21 @@ def test_what_one_run_does_not_know_the_hour_does_not_know(new_journal, open_war
     assert "no run_start" in found.left_out["headless"]
 
 
+def test_a_share_that_one_run_does_not_tell_is_no_lower_share(new_journal, open_warehouse, tmp_path):
+    """Two runs of 200 s; one says that its book was valid for 150 of them, the other says nothing."""
+    told = trading(new_journal("told"), [(100, 60000)], 200).window_end(200, 0, 0, valid_book_ms=150_000)
+    untold = trading(new_journal("untold"), [(100, 60000)], 200)
+    found = {}
+    with open_warehouse() as wh:
+        for journal in (told, untold):
+            ingest(wh, [journal.write(tmp_path / f"{journal.run_id}.0.jsonl")])
+            [row] = hourly(wh, at(0), at(200)).rows
+            found[row["runs"]] = row
+    assert found[1]["coverage_pct"] == pytest.approx(75.0)
+    assert found[2]["coverage_pct"] is None
+    assert found[2]["maker_taker_ratio"] == 1.0
+
+
 def test_bad_spans_are_refused(wh, open_warehouse):
     with pytest.raises(InputError, match="the span is empty"):
         hourly(wh, at(1), at(1))
