@@ -5,9 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from engine.baseline.ladder import BaselineSettings
-from engine.paths import Paths
-from engine.soak_plan import soak_lock
 from flows.job import job
+from flows.lease import one_soak
 from tasks.baseline_attempt import run_attempt
 from tasks.baseline_judge import judge_attempt
 from tasks.baseline_plan import plan_baseline
@@ -19,7 +18,7 @@ from tasks.publish_report import publish_report
 @job
 def baseline(settings: BaselineSettings) -> tuple[BaselineReport, str]:
     """Run each preset on every symbol, judge it, stop at the first GO, and report."""
-    with soak_lock(Paths.from_environment()) as lock:
+    with one_soak() as lock:
         ladder = plan_baseline(settings, lock)
         attempts = []
         for preset in ladder.presets.presets:

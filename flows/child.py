@@ -1,4 +1,4 @@
-"""`python -m flows.child PARENT_PID deploy | worker`: a part of `nightsoak up` that ends with its parent.
+"""`python -m flows.child PARENT_PID deploy | worker NAME [QUEUE...]`: a part of `nightsoak up` that ends with it.
 
 `deploy` makes pool, automations and deployments and is done; `worker` runs the worker. Prefect is imported while the
 server is still starting; the command begins when it answers.
@@ -26,7 +26,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from prefect.cli import app
 
+    from flows.database import SHARED
     from flows.job import WORKER_PID
+    from flows.lease import make_limit
     from flows.pool import make_automations, make_pool, settle_books
 
     api_url = os.environ["PREFECT_API_URL"]
@@ -35,11 +37,15 @@ def main() -> int:
         settle_books()
         make_pool()
         make_automations()
+        if SHARED in os.environ:
+            make_limit()
         words = ["--no-prompt", "deploy", "--all"]
-    elif words == ["worker"]:
+    else:
+        _, name, *queues = words
         os.environ[WORKER_PID] = str(os.getpid())
         _wait_for(f"{api_url}/work_pools/{POOL}")
-        words = ["worker", "start", "--pool", POOL, "--name", "nightsoak"]
+        words = ["worker", "start", "--pool", POOL, "--name", name]
+        words += [word for queue in queues for word in ("--work-queue", queue)]
     sys.argv = ["prefect", *words]
     app()
     return 0

@@ -5,12 +5,11 @@ from __future__ import annotations
 from prefect import Flow, State, flow
 from prefect.client.schemas.objects import FlowRun
 
-from engine.paths import Paths
 from engine.search.settings import TuneSettings
 from engine.soak import SoakSettings
-from engine.soak_plan import soak_lock
 from engine.soak_steps import Report
 from flows.job import job
+from flows.lease import one_soak
 from flows.soak import soak_through
 from tasks.night_confirm import confirm_challengers
 from tasks.night_search import search_night
@@ -31,7 +30,7 @@ def tell_of_crash(flow: Flow[..., object], run: FlowRun, state: State) -> None:
 @job
 def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple[Report, str]:
     """One night, from the champion's first quote to the notice in the morning."""
-    with notice_if_crashed("nightly-soak"), soak_lock(Paths.from_environment()) as lock:
+    with notice_if_crashed("nightly-soak"), one_soak() as lock:
         plan, report = soak_through(settings, lock)
         watched = watch_champion(plan)
         confirmed = () if watched.rolled_back else confirm_challengers(plan)

@@ -24,6 +24,7 @@ from prefect.states import Cancelled, Crashed, State
 from prefect.workers.process import ProcessWorker
 
 from flows.api import POOL
+from flows.database import SHARED
 from flows.environment import HEARTBEAT_S
 
 _SILENCE_S = 3 * int(HEARTBEAT_S)
@@ -44,9 +45,9 @@ def settle_books() -> None:
     """End what an earlier `up` left in the books: runs whose worker was killed, and planned ones that were missed.
 
     The former free their place of their deployment's one; the latter would begin now, at any hour. Runs without a
-    deployment are those of the command line. Where the database is not this home's own, they may be another host's.
+    deployment are those of the command line. Under a shared server they may be another host's.
     """
-    if "PREFECT_SERVER_DATABASE_CONNECTION_URL" in os.environ:
+    if SHARED in os.environ:
         return
     late = datetime.now(UTC) - timedelta(seconds=_MISSED_S)
     unfinished = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])

@@ -5,11 +5,10 @@ from __future__ import annotations
 from prefect import flow
 
 from engine.locks import FileLock
-from engine.paths import Paths
 from engine.soak import RunPlan, SoakSettings
-from engine.soak_plan import soak_lock
 from engine.soak_steps import Report
 from flows.job import job
+from flows.lease import one_soak
 from tasks.measure_iteration import measure_iteration
 from tasks.plan_run import plan_run
 from tasks.publish_progress import publishing_progress
@@ -23,7 +22,7 @@ from tasks.write_report import partial_report_if_stopped, write_report
 @job
 def soak(settings: SoakSettings) -> tuple[Report, str]:
     """Run a bot over a market, tune it between iterations, judge it, and report."""
-    with soak_lock(Paths.from_environment()) as lock:
+    with one_soak() as lock:
         _, report = soak_through(settings, lock)
     return report, publish_report(report.folder)
 

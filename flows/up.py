@@ -12,16 +12,18 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from engine.errors import RunError
 from engine.paths import CHECKOUT
+from flows.database import SHARED, is_postgresql, masked, without_url
 from flows.environment import HEARTBEAT_S
 from flows.server_record import ServerRecord, answers, remove_record, write_record
 
@@ -48,17 +50,20 @@ class Crew:
     Args:
         home: Prefect's home, whose lock the caller holds; the logs of server, deploy and worker go there.
         port: the server's, on the loopback address.
+        queues: the work queues whose runs the worker takes; all by default.
+        join: the API's URL of a server that is up; there is a worker alone then.
     """
 
-    def __init__(self, home: Path, port: int) -> None:
+    def __init__(self, home: Path, port: int, *, queues: Sequence[str] = (), join: str = "") -> None:
         self.home = home
-        self.ui_url = f"http://127.0.0.1:{port}"
-        self.api_url = f"{self.ui_url}/api"
-        self._argv = {
-            "server": [sys.executable, "-m", "flows.server", str(port), str(os.getpid())],
-            "deploy": [sys.executable, "-m", "flows.child", str(os.getpid()), "deploy"],
-            "worker": [sys.executable, "-m", "flows.child", str(os.getpid()), "worker"],
-        }
+        self.api_url = join or f"http://127.0.0.1:{port}/api"
+        self.ui_url = self.api_url.removesuffix("/api")
+        child = [sys.executable, "-m", "flows.child", str(os.getpid())]
+        name = f"nightsoak-{socket.gethostname()}" if join else "nightsoak"
+        self._argv = {"worker": [*child, "worker", name, *queues]}
+        if not join:
+            server = [sys.executable, "-m", "flows.server", str(port), str(os.getpid())]
+            self._argv = {"server": server, "deploy": [*child, "deploy"], **self._argv}
         path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
         self._environment = (
             _SETTINGS
@@ -73,6 +78,9 @@ class Crew:
                 "PYTHONUNBUFFERED": "1",
             }
         )
+        if is_postgresql():
+            leases = "prefect.server.concurrency.lease_storage.filesystem"  # those in memory end with the server
+            self._environment = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases, SHARED: "1"} | self._environment
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts = 0
 
@@ -88,6 +96,9 @@ class Crew:
         Raises:
             RunError: a part did not start; names its log.
         """
+        if "deploy" not in self._children:
+            self._record()
+            return
         deadline = time.monotonic() + _READY_S
         while (code := self._children["deploy"].poll()) is None:
             for name in ("server", "worker"):
@@ -99,6 +110,9 @@ class Crew:
         if code:
             raise self._failed("deploy", f"failed with exit code {code}")
         del self._children["deploy"]
+        self._record()
+
+    def _record(self) -> None:
         write_record(self.home, ServerRecord(os.getpid(), self.api_url, self.ui_url))
 
     def revive(self) -> list[str]:
@@ -139,7 +153,7 @@ class Crew:
                 stdout=log,
                 stderr=log,
                 cwd=CHECKOUT,
-                env=self._environment,
+                env=self._environment if name == "server" else without_url(self._environment),
                 start_new_session=True,
             )
 
@@ -157,7 +171,9 @@ class Crew:
     def _failed(self, name: str, what: str) -> RunError:
         lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-        return RunError(f"{name} {what}: {last}", where=str(self._log(name)), remedy="see the log, then run it again")
+        return RunError(
+            masked(f"{name} {what}: {last}"), where=str(self._log(name)), remedy="see the log, then run it again"
+        )
 
     def _log(self, name: str) -> Path:
         return self.home / f"{name}.log"

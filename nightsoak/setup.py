@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nightsoak.console import emit_json, hint, say
+
+if TYPE_CHECKING:
+    from engine.preflight import Check
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +40,7 @@ def _doctor(args: argparse.Namespace) -> int:
     from engine.paths import Paths
     from engine.preflight import preflight
 
-    checks = preflight(Paths.from_environment(), tape=args.tape)
+    checks = [*preflight(Paths.from_environment(), tape=args.tape), *_database()]
     failed = [check for check in checks if not check.ok]
     if args.json:
         rows = [{"name": c.name, "ok": c.ok, "found": c.found, "remedy": c.remedy} for c in checks]
@@ -49,3 +53,16 @@ def _doctor(args: argparse.Namespace) -> int:
     print(f"{len(checks) - len(failed)} checks passed, {len(failed)} failed")
     hint("nightsoak soak" if not failed else "follow the remedies, then nightsoak doctor again")
     return 1 if failed else 0
+
+
+def _database() -> list[Check]:
+    """Where one is named for Prefect's server: that it answers."""
+    from engine.errors import NightsoakError
+    from engine.preflight import Check
+    from flows.database import URL, check_database
+
+    try:
+        found = check_database()
+    except NightsoakError as error:
+        return [Check("database", False, f"{URL}: {error.what}", error.remedy)]
+    return [Check("database", True, found)] if found else []

@@ -30,6 +30,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "NIGHTSOAK_TIMEZONE is the time zone of the nightly run (default UTC).",
     )
     up.add_argument("--port", type=int, help=f"the server's port (default {PORT}, or a free one where that is taken)")
+    up.add_argument("--queues", nargs="+", default=(), metavar="NAME", help="take runs of these work queues only")
+    up.add_argument("--join", metavar="URL", default="", help="a worker alone, for the server of another host")
     up.set_defaults(run=_up)
 
     run = commands.add_parser("run", help="run a deployment by its bare name, and wait for it")
@@ -44,19 +46,25 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _up(args: argparse.Namespace) -> int:
     from engine.locks import FileLock
+    from flows.database import check_database
     from flows.server_record import prefect_home
     from flows.up import Crew
 
     _check_time_zone()
+    join = _joined(args)
+    database = None if join else check_database()
     # A shell's `&` leaves SIGINT ignored; both signals are how this command ends.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     home = prefect_home()
     began = time.monotonic()
     with FileLock(home / "up.lock", what="this Prefect home"):
-        port = _port(args.port)
-        say(f"starting Prefect's server, the deployments and a worker; logs: {home}/*.log")
-        with Crew(home, port) as crew:
+        port = 0 if join else _port(args.port)
+        parts = f"a worker for {join}" if join else "Prefect's server, the deployments and a worker"
+        say(f"starting {parts}; logs: {home}/*.log")
+        if database:
+            say(f"database: {database}")
+        with Crew(home, port, queues=args.queues, join=join) as crew:
             crew.wait_until_ready()
             print(f"UI: {crew.ui_url}", flush=True)
             say(f"ready after {time.monotonic() - began:.0f} s; Ctrl-C ends everything")
@@ -148,19 +156,28 @@ def _server_url() -> str:
 def _status(args: argparse.Namespace) -> int:
     from engine.errors import NightsoakError
     from engine.paths import Paths
+    from flows.database import database_url, masked
 
     paths = Paths.from_environment()
     try:
         server = _server_status(_server_url())
     except NightsoakError as error:
         server = {"url": None, "error": str(error), "workers": [], "runs": [], "next": None}
-    facts = {"server": server, "lock": _lock(paths), "champions": _champions(paths), "report": _latest(paths)}
+    database = masked(database_url() or "") or None
+    facts = {
+        "server": server,
+        "database": database,
+        "lock": _lock(paths),
+        "champions": _champions(paths),
+        "report": _latest(paths),
+    }
     if args.json:
         server["runs"] = [vars(run) for run in server["runs"]]
         server["next"] = vars(server["next"]) if server["next"] else None
         emit_json(facts)
         return 0
     rows = [("server", server["url"] or server["error"]), ("worker", ", ".join(server["workers"]) or "none is online")]
+    rows += [("database", database)] if database else []
     rows += [("run", _line(run)) for run in server["runs"]]
     rows += [("next", _line(server["next"]))] if server["next"] else []
     rows += [("soak lock", facts["lock"] or "free")]
@@ -239,6 +256,24 @@ def _port(asked: int | None) -> int:
     if asked is not None:
         raise RunError("the port is taken", where=f"--port {port}", remedy="name another, or leave --port out")
     return free_port()
+
+
+def _joined(args: argparse.Namespace) -> str:
+    """The API's URL that --join means, "" without one."""
+    from engine.errors import InputError, RunError
+    from flows.server_record import answers
+
+    if not args.join:
+        return ""
+    if args.port is not None:
+        raise InputError("a worker alone has no port", where="--port", remedy="leave it out, or --join")
+    url = str(args.join).rstrip("/").removesuffix("/api")
+    if not url.startswith("http://"):
+        raise InputError("is no URL", where=f"--join {args.join}", remedy="write http://127.0.0.1:4200")
+    if not answers(f"{url}/api/health"):
+        remedy = "see that nightsoak up runs there, and the tunnel to it (docs/scale.md)"
+        raise RunError("no Prefect server answers", where=f"--join {args.join}", remedy=remedy)
+    return f"{url}/api"
 
 
 def _check_time_zone() -> None:

@@ -51,7 +51,8 @@ def test_every_entry_point_imports_as_prefect_imports_it_and_takes_its_parameter
 @pytest.mark.parametrize("deployment", DECLARED, ids=lambda deployment: deployment["name"])
 def test_one_at_a_time_in_the_pool_of_this_machine_with_no_paths(deployment: dict[str, Any]) -> None:
     assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-    assert deployment["work_pool"] == {"name": "local"}
+    queue = {} if deployment["name"] in ("tune-3h", "optimize") else {"work_queue_name": "ingest"}
+    assert deployment["work_pool"] == {"name": "local", **queue}
     assert "tape" not in deployment.get("parameters", {}).get("settings", {})
 
 
