@@ -19,6 +19,7 @@ from typing import Any
 
 from engine.champion.confirm import Confirmation, confirm
 from engine.champion.guard import Guarded, guard
+from engine.champion.ledger import record_trial
 from engine.champion.rollback import RolledBack, finish_rollback, roll_back
 from engine.champion.store import ChampionStore
 from engine.files import write_atomic, write_json
@@ -27,10 +28,9 @@ from engine.search.fresh_gates import gate_failures
 from engine.search.settings import TuneSettings
 from engine.search.tune import TuneResult
 from engine.soak import RunPlan
-from engine.warehouse.opening import open_warehouse
 from engine.tuning.bands import load_gates
 from engine.warehouse.edge import edge_report
-from engine.warehouse.evidence import record_trial
+from engine.warehouse.opening import open_warehouse
 
 NIGHT_JSON, NIGHT_MD = "NIGHT.json", "NIGHT.md"
 

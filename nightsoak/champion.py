@@ -80,8 +80,8 @@ def _action(
 
 def run_show(args: argparse.Namespace) -> int:
     from engine.champion.fdr import load_evidence
+    from engine.champion.ledger import read_ledger
     from engine.params import PARAMETERS, Params
-    from engine.warehouse.evidence import read_ledger
 
     store = _store(args)
     champion, waiting = store.current(), store.challengers()
@@ -304,9 +304,9 @@ def _end(args: argparse.Namespace, store: ChampionStore, text: str, *, changed: 
 
 def _copy_to_warehouse(store: ChampionStore) -> None:
     """The warehouse's copy of the history; where it is in use it follows later."""
+    from engine.champion.ledger import synchronise
     from engine.errors import RunError
     from engine.warehouse.db import Warehouse
-    from engine.warehouse.evidence import synchronise
 
     if not store.paths.warehouse.exists():
         return

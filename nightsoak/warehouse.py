@@ -55,11 +55,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run_ingest(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from engine.champion.ledger import synchronise_all
     from engine.errors import JournalError
     from engine.host import claim_host
     from engine.paths import Paths
     from engine.warehouse.db import Warehouse
-    from engine.warehouse.evidence import synchronise_all
     from engine.warehouse.rebuild import ingest_or_rebuild, rebuild
 
     paths = Paths.from_environment()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.champion.ledger import read_ledger
 from engine.champion.store import ChampionStore
 from engine.market.simulator import generate_tape, read_settings
 from engine.night import confirm_challengers, settle_tune, tuning_of, watch_and_roll_back, write_night
@@ -22,7 +23,6 @@ from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_recipe import run_soak
 from engine.soak_steps import measure
-from engine.warehouse.evidence import read_ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 SYMBOL = "SIMUSDT"

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from engine.champion.challengers import Challenger
 from engine.champion.change import Champion
 from engine.champion.evidence import Paired, paired_windows
+from engine.champion.ledger import INCONCLUSIVE, PROMOTE, Grant, spend, synchronise
+from engine.champion.market import Market
 from engine.champion.store import ChampionStore
 from engine.soak import WINDOW_SECONDS
-from engine.tuning.judge import Judgement, judge_challenger, load_judge
+from engine.tuning.judge import Judgement, JudgeSettings, judge_challenger, load_judge
 from engine.warehouse.db import Warehouse
-from engine.warehouse.evidence import INCONCLUSIVE, PROMOTE, Grant, spend, synchronise
 
 
 @dataclass(frozen=True)
 class Confirmation:
     """`nights_missing`: to the next look and at most, None while no run gave windows. `grant` is None while the verdict
-    is open; `promoted` is the new champion; `reason` the outcome in words."""
+    is open; `promoted` is the new champion; `reason` the outcome in words, `market` what it was judged on."""
 
     challenger: Challenger
     champion_id: str
@@ -35,6 +36,7 @@ class Confirmation:
     grant: Grant | None
     promoted: Champion | None
     reason: str
+    market: Market | None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -46,6 +48,7 @@ class Confirmation:
             "grant": None if self.grant is None else asdict(self.grant),
             "promoted": None if self.promoted is None else self.promoted.to_json(),
             "reason": self.reason,
+            "market": None if self.market is None else self.market.to_json(),
         }
 
 
@@ -55,6 +58,9 @@ def confirm(
     challenger: Challenger,
     *,
     gate_failures: Sequence[str] = (),
+    gates_missing: Sequence[str] = (),
+    ran: bool = True,
+    market: Market | None = None,
     window_seconds: int = WINDOW_SECONDS,
     who: str = "nightsoak",
     at_utc: datetime | None = None,
@@ -62,7 +68,10 @@ def confirm(
     """Judge a waiting challenger on what ran since it was proposed; promote it, take it off the list, or let it wait.
 
     Args:
-        gate_failures: one sentence per gate that it fails or has no data for; any of them rejects.
+        gate_failures: one sentence per gate that it fails; any of them rejects, at the first look or behind it.
+        gates_missing: one per gate without data: none of them is a pass, so that it waits, and none is a failure.
+        ran: whether it ran in the night that is judged; without, nothing is known of its gates and it waits.
+        market: by default the one of the last run that ran the champion.
 
     Raises:
         ConfigError, OverridesError: configuration or champion cannot be used.
@@ -76,9 +85,20 @@ def confirm(
         challenger.sha256,
         window_seconds=window_seconds,
         fresh_after_ns=challenger.fresh_after_ns,
+        seen_tapes=challenger.seen_tapes,
         since_utc=challenger.since_utc,
+        market=market,
     )
-    judgement = judge_challenger(paired.champion, paired.challenger, load_judge(store.paths.config), gate_failures)
+    judged = _judge(paired, load_judge(store.paths.config), gate_failures)
+    judgement, waits = judged, ""
+    if not ran:
+        waits = "it did not run in this night, so that its gates are unknown, and waits for one in which it runs"
+    elif judged.verdict == PROMOTE and gates_missing:
+        waits = f"gates without data are no pass ({'; '.join(gates_missing)}), and it waits for a night that has them"
+    elif judged.verdict == PROMOTE and champion.frozen:
+        waits = "the champion is frozen, so nothing is spent and it waits"
+    if waits:
+        judgement = replace(judged, verdict="INCONCLUSIVE")
     nights = paired.nights_missing(judgement)
 
     def outcome(grant: Grant | None, promoted: Champion | None, reason: str) -> Confirmation:
@@ -90,13 +110,14 @@ def confirm(
             nights,
             grant,
             promoted,
-            f"{judgement.verdict}: {reason}",
+            f"{judgement.verdict}: {reason}{_on(paired.market)}",
+            paired.market,
         )
 
+    if waits:
+        return outcome(None, None, f"{judged.reason}; {waits}")
     if judgement.verdict == INCONCLUSIVE:
         return outcome(None, None, f"{judgement.reason}; {_missing(judgement, nights)}")
-    if champion.frozen and judgement.verdict == PROMOTE:
-        return outcome(None, None, f"{judgement.reason}; the champion is frozen, so nothing is spent and it waits")
     grant = spend(
         wh,
         store.paths,
@@ -112,7 +133,7 @@ def confirm(
         promoted = store.promote(
             challenger.params,
             who=who,
-            why=f"{challenger.id} from {challenger.origin}: {judgement.reason}; {grant.reason}",
+            why=f"{challenger.id} from {challenger.origin}: {judgement.reason}; {grant.reason}{_on(paired.market)}",
             evidence=_evidence(challenger, judgement, paired, grant),
             at_utc=at_utc,
         )
@@ -135,8 +156,21 @@ def _evidence(challenger: Challenger, judgement: Judgement, paired: Paired, gran
         "windows": look.windows,
         "runs": [run.run_id for run in paired.runs if run.pairs],
         "left_out": paired.left_out,
+        "market": None if paired.market is None else paired.market.to_json(),
         "grant": asdict(grant),
     }
+
+
+def _judge(paired: Paired, settings: JudgeSettings, gate_failures: Sequence[str]) -> Judgement:
+    """A gate that fails before the first look is one window's luck as well as the challenger's fault."""
+    found = judge_challenger(paired.champion, paired.challenger, settings)
+    if not (found.looks and gate_failures):
+        return found
+    return judge_challenger(paired.champion, paired.challenger, settings, gate_failures)
+
+
+def _on(market: Market | None) -> str:
+    return "" if market is None else f"; on {market.sentence}"
 
 
 def _missing(judgement: Judgement, nights: tuple[int, int] | None) -> str:

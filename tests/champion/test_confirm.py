@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from engine.champion.confirm import confirm
+from engine.champion.ledger import read_ledger, spend
 from engine.errors import StorageError
 from engine.params import Params
 from engine.warehouse.db import Warehouse
-from engine.warehouse.evidence import read_ledger, spend
 from engine.warehouse.ingest import ingest
 
 PROPOSED = datetime(2026, 11, 1, 12, tzinfo=UTC)

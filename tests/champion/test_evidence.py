@@ -13,12 +13,12 @@ import pytest
 from engine.champion.change import params_sha256
 from engine.champion.evidence import champion_windows, paired_windows
 from engine.champion.fdr import load_evidence
+from engine.champion.ledger import read_ledger, record_trial, spend, synchronise, synchronise_all
 from engine.champion.store import ChampionStore
 from engine.errors import InputError, StorageError
 from engine.tuning.judge import judge_challenger, load_judge
 from engine.warehouse.care import backup, prune, restore
 from engine.warehouse.db import Warehouse
-from engine.warehouse.evidence import read_ledger, record_trial, spend, synchronise, synchronise_all
 from engine.warehouse.ingest import ingest
 from engine.warehouse.rebuild import rebuild
 
