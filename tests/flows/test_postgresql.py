@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.errors import RunError
 from engine.paths import CHECKOUT
 from flows.api import Api, Run
 from flows.database import URL, check_database
@@ -50,7 +51,6 @@ def user() -> str | None:
 
 
 pytestmark = [
-    pytest.mark.soak,
     pytest.mark.skipif(sys.platform != "linux", reason="PostgreSQL as Debian has it"),
     pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed (/usr/lib/postgresql)"),
     pytest.mark.skipif(user() is None, reason="PostgreSQL refuses root, and there is no user postgres with setpriv"),
@@ -185,6 +185,21 @@ def artefacts(reports: Path) -> dict[str, bytes]:
     }
 
 
+def test_a_wrong_password_is_one_line_without_it(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL, database.replace(QUOTED, "wr0ng"))
+    with pytest.raises(RunError) as refused:
+        check_database()
+    assert "password authentication failed" in str(refused.value)
+    assert "wr0ng" not in str(refused.value)
+    assert "nightsoak:***@" in str(refused.value)
+
+
+def test_a_database_that_answers_is_shown_without_its_password(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL, database)
+    assert check_database() == database.replace(QUOTED, "***")
+
+
+@pytest.mark.soak
 def test_a_soak_on_postgresql_is_the_soak_on_sqlite(first: Up, api: Api, tmp_path: Path) -> None:
     run = ended(api, start(api, "soak-3h"))
     assert run.state_type == "COMPLETED", run.message
@@ -202,6 +217,7 @@ def test_a_soak_on_postgresql_is_the_soak_on_sqlite(first: Up, api: Api, tmp_pat
     assert run.message.startswith(json.loads(ours["KPI_GATE.json"])["verdict"])
 
 
+@pytest.mark.soak
 def test_it_is_in_postgresql_and_the_password_is_nowhere(first: Up, database: str) -> None:
     assert "database: postgresql+asyncpg://nightsoak:***@127.0.0.1:" in first.said
     assert not list((first.folder / "prefect").glob("*.db"))
@@ -221,6 +237,7 @@ def test_it_is_in_postgresql_and_the_password_is_nowhere(first: Up, database: st
     assert [name for name, text in texts.items() if PASSWORD in text or QUOTED in text] == []
 
 
+@pytest.mark.soak
 def test_only_the_server_knows_the_url(first: Up) -> None:
     """Its process does; the worker, the runs and what they start do not."""
     having = []
@@ -235,6 +252,7 @@ def test_only_the_server_knows_the_url(first: Up) -> None:
     assert sorted("flows.server" in line or "nightsoak up" in line for line in having) == [True, True], having
 
 
+@pytest.mark.soak
 def test_under_one_server_the_second_soak_is_refused_or_waits(first: Up, api: Api, tmp_path: Path) -> None:
     """Two workers with two homes: only the server can tell that a soak is running."""
     second = Up.start(tmp_path, environment(tmp_path), "--join", api.url, "--queues", "elsewhere")
@@ -262,14 +280,3 @@ def test_under_one_server_the_second_soak_is_refused_or_waits(first: Up, api: Ap
         assert made.name[:15] >= ends[:19].replace("-", "").replace(":", "")
     finally:
         second.end()
-
-
-def test_a_wrong_password_is_one_line_without_it(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.errors import RunError
-
-    monkeypatch.setenv(URL, database.replace(QUOTED, "wr0ng"))
-    with pytest.raises(RunError) as refused:
-        check_database()
-    assert "password authentication failed" in str(refused.value)
-    assert "wr0ng" not in str(refused.value)
-    assert "nightsoak:***@" in str(refused.value)
