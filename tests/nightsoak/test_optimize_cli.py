@@ -6,13 +6,14 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.optimize.settings import OptimizeSettings
 from engine.paths import CHECKOUT, Paths
+from engine.search.state import TuneState
 from nightsoak.__main__ import main
 
 SMALL = [
@@ -51,25 +52,36 @@ def test_rounds_end_with_the_champion_and_the_next_command(
     assert json.loads(state.read_text())["state"]["round"] == 1
 
 
-def test_ctrl_c_is_130_and_the_round_can_go_on(paths: Paths, tmp_path: Path) -> None:
+def test_ctrl_c_is_130_and_the_round_can_go_on(
+    paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal arrives as soon as the first batch is on disk."""
+    save = TuneState.save_batch
+
+    def interrupted(self: TuneState, number: int, batch: dict[str, Any]) -> None:
+        save(self, number, batch)
+        signal.raise_signal(signal.SIGINT)
+
     state = tmp_path / "state.json"
-    words = [sys.executable, "-m", "nightsoak", "optimize", *SMALL, "--maker-profile", "S1", "--trials", "64"]
-    run = subprocess.Popen(
-        [*words, "--continuous", "--state-file", str(state)],
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not list(paths.datasets.glob("tunes/*/batch-*.json")) and time.monotonic() < deadline:
-        assert run.poll() is None
-        time.sleep(0.01)
-    run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=60)
-    assert run.returncode == 130 and out == "" and "Traceback" not in err
+    words = [
+        "optimize",
+        *SMALL,
+        "--maker-profile",
+        "S1",
+        "--continuous",
+        "--max-rounds",
+        "1",
+        "--state-file",
+        str(state),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(TuneState, "save_batch", interrupted)
+        assert main(words) == 130
+    assert capsys.readouterr().out == ""
     held = json.loads(state.read_text())["state"]
     assert held["open"] is not None and held["step"] == "begin"
+    assert main(words) == 0
+    assert json.loads(state.read_text())["state"]["round"] == 1
 
 
 @pytest.mark.parametrize(
