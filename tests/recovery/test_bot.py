@@ -1,0 +1,123 @@
+"""The bot is killed, the flow is killed: what goes on, what ends, and what is left."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.bot.journal import journal_files
+from engine.live.venue_thread import VenueThread
+from engine.paths import CHECKOUT, Paths
+from engine.soak import NS_PER_S
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="follows processes through /proc")]
+SAMPLE = ("--tape", str(CHECKOUT / "datasets" / "sample"))
+LONG = ("--iterations", "40", "--window-seconds", "2", "--auto-tune")
+
+
+def has_begun(paths: Paths) -> bool:
+    return any(b"\n" in file.read_bytes() for file in paths.journals.glob("*.0.jsonl"))
+
+
+def test_a_killed_bot_goes_on_in_its_replay(
+    paths: Paths,
+    nightsoak: Callable[..., Any],
+    processes_of: Callable[..., Any],
+    until: Callable[..., Any],
+    kill: Callable[[int], float],
+    newest_plan: Callable[..., Any],
+    check_whole: Callable[..., Any],
+    row: Callable[..., None],
+) -> None:
+    words = ("--iterations", "4", "--window-seconds", "20", "--auto-tune")
+    soak = nightsoak("soak", *SAMPLE, *words)
+    until(lambda: has_begun(paths) or soak.poll() is not None, "journal")
+    (bot,) = processes_of(paths.datasets, "engine.bot")
+    killed_s = kill(bot.pid)
+    until(lambda: any(file.stat().st_size for file in paths.journals.glob("*.1.jsonl")), "second journal file")
+    seconds = time.monotonic() - killed_s
+    _, said = soak.communicate(timeout=240)
+    assert soak.returncode == 0, said
+    (line,) = (line for line in said.splitlines() if "started again" in line)
+    assert line.startswith("the bot died and is started again, 1 of 3: ")
+    plan = newest_plan(paths)
+    written = check_whole(plan)
+    assert written[-1]["reason"] == "complete"
+    assert sum(record["type"] == "gap" and record["reason"] == "resumed" for record in written) == 1
+    assert "Parity: the tape replayed gives every lane's" in (paths.reports / "latest" / "SOAK_RESULTS.md").read_text()
+    row("bot_replay", seen=line, lost="no journalled record; paper orders", seconds=seconds)
+
+
+def test_a_killed_bot_goes_on_live(
+    venue: VenueThread,
+    live_plan: Callable[..., Any],
+    soak: Callable[..., Any],
+    kill: Callable[[int], float],
+    check_whole: Callable[..., Any],
+    parity: Callable[..., Any],
+    row: Callable[..., None],
+) -> None:
+    plan = live_plan(venue, 18, 2, iterations=3)
+    killed_s: list[float] = []
+    back_s: list[float] = []
+    last: list[str] = []
+
+    def listen(bot: Any, message: dict[str, Any]) -> None:
+        if message["event"] == "progress" and message["window"] == 2:
+            last.append(journal_files(plan.paths.journals, plan.run_id)[-1].read_text().splitlines()[-1])
+            killed_s.append(kill(bot.pid))
+        if message["event"] == "started" and message["resumed"]:
+            back_s.append(time.monotonic())
+
+    heard = soak(plan, listen)
+    (told,) = (message for message in heard if message["event"] == "restarted")
+    assert [message["iteration"] for message in heard if message["event"] == "edge"] == [0, 1, 2]
+    written = check_whole(plan)
+    assert json.loads(last[0])["seq"] in {record["seq"] for record in written}
+    assert [record["window"] for record in written if record["type"] == "window_end"] == list(range(9))
+    (gap,) = (record for record in written if record["type"] == "gap" and record["reason"] == "resumed")
+    first = next(
+        (record["ts_ns"] for record in written if record["type"] == "mark" and record["ts_ns"] > gap["ts_ns"]), None
+    )
+    assert first is not None, "no book came back before the run's end"
+    assert parity(plan)["same"], parity(plan)
+    assert len(list(plan.paths.tapes.glob(f"{plan.run_id}*"))) == 2
+    blind_s = (first - gap["ts_ns"]) / NS_PER_S
+    row(
+        "bot_live",
+        seen=f"the bot died and is started again, 1 of 3: {told['reason']}",
+        lost=f"no journalled record; {blind_s:.0f} s of market, a gap",
+        seconds=back_s[0] - killed_s[0],
+    )
+
+
+def test_a_killed_flow_takes_everything_with_it(
+    paths: Paths,
+    nightsoak: Callable[..., Any],
+    processes_of: Callable[..., Any],
+    until: Callable[..., Any],
+    kill: Callable[[int], float],
+    newest_plan: Callable[..., Any],
+    check_whole: Callable[..., Any],
+    row: Callable[..., None],
+) -> None:
+    soak = nightsoak("soak", *SAMPLE, *LONG)
+    until(lambda: has_begun(paths) or soak.poll() is not None, "journal")
+    assert len(processes_of(paths.datasets)) >= 2
+    killed_s = kill(soak.pid)
+    soak.wait()
+    until(lambda: not processes_of(paths.datasets), "end of what it had started")
+    seconds = time.monotonic() - killed_s
+    plan = newest_plan(paths)
+    written = check_whole(plan)
+    assert written[-1]["type"] == "run_end" and written[-1]["reason"] in ("terminated", "stdin closed")
+    assert not Path(f"/proc/{soak.pid}").exists()
+    assert seconds < 60, "it lingered"
+    seen = f"Killed (by the shell); bot and server are gone after {seconds:.1f} s"
+    row("flow", seen=seen, lost="the rest of the run; no journalled record", seconds=None)
