@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from engine.warehouse import opening
 from engine.bot.process import BotProcess
 from engine.bot.supervised import SupervisedBot
 from engine.errors import LockHeldError, StorageError
@@ -21,6 +20,7 @@ from engine.live.venue_thread import VenueThread
 from engine.paths import Paths
 from engine.soak import NS_PER_S, RunPlan
 from engine.soak_steps import measure, reach_edge
+from engine.warehouse import opening
 from engine.warehouse.db import Warehouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="mounts and limits as on Linux")]
