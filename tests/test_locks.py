@@ -58,3 +58,26 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "locks").write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="cannot open the lock"), FileLock(tmp_path / "locks" / "x", what="it"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is held cannot be replaced there")
+def test_who_was_succeeded_finds_out(tmp_path: Path) -> None:
+    """As with a frozen holder: it never let go."""
+    path = tmp_path / "one.lock"
+    with FileLock(path, what="it") as old:
+        old.describe("run-1", start=0)
+        assert old.is_ours()
+        second = FileLock(path, what="it")
+        with pytest.raises(LockHeldError, match="run-1"):
+            second.__enter__()
+        assert second.holder["start"] == 0
+        second.take_over()
+        second.describe("run-2", start=1)
+        assert second.is_ours() and not old.is_ours()
+        with pytest.raises(LockHeldError, match="run-2"), FileLock(path, what="it"):
+            pass
+    assert second.is_ours(), "the old one's end took it away"
+    second.__exit__(None, None, None)
+    with FileLock(path, what="it") as third:
+        assert third.is_ours()
+    assert [file.name for file in tmp_path.iterdir()] == ["one.lock"]
