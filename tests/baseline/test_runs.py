@@ -14,6 +14,7 @@ from tasks.baseline_report import write_baseline
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("expectations_here")
 def test_the_ladder_climbs_to_the_first_go(paths: Paths) -> None:
     """On this market the longer dwell earns a little more, 1.38 bps, then 1.43: the bound is put between them."""
     settings = BaselineSettings(symbols=("ETHUSDT",), profile="S1", mock=True, seed=1)

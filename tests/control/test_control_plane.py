@@ -110,7 +110,9 @@ def test_actions_take_effect_at_a_stated_time_and_the_run_can_be_done_again(
     assert [r for r in of_first if r["ts_ns"] < before_ns] == [r for r in of_plain if r["ts_ns"] < before_ns]
 
 
-def test_a_paused_bot_has_no_quotes_and_a_resumed_one_quotes_again(serve: Serve, records: Records) -> None:
+def test_a_paused_bot_has_no_quotes_a_resumed_one_quotes_again_and_a_pause_outlives_a_crash(
+    serve: Serve, records: Records
+) -> None:
     served = serve(control=SLOW)
     served.until("started")
     paused_ns = served.post("/control/pause").json()["effective_ts_ns"]
@@ -122,51 +124,29 @@ def test_a_paused_bot_has_no_quotes_and_a_resumed_one_quotes_again(serve: Serve,
     resumed_ns = served.post("/control/resume").json()["effective_ts_ns"]
     while served.get("/health")["ts_ns"] < resumed_ns + 20 * NS_PER_S:
         pass
-    served.stop()
-    orders = [r for r in records(served.plan) if r["type"] == "order"]
-    during = [r for r in orders if paused_ns <= r["ts_ns"] < resumed_ns and r["event"] in ("new", "amend")]
-    after = [r for r in orders if r["ts_ns"] >= resumed_ns and r["event"] == "new"]
-    assert during == []
-    assert {r["lane"] for r in after} == {0, 1}
-    assert [r["event"] for r in records(served.plan) if r["type"] == "control"] == ["pause", "resume"]
-
-
-def test_a_bot_that_waits_at_an_edge_takes_actions_when_it_goes_on(serve: Serve, records: Records) -> None:
-    served = serve(iterations=2, control={"wait_s": 0.1})
-    assert served.client.get("/report/shadow/final").status_code in (200, 404)
-    edge_ns = served.until("edge")["ts_ns"]
-    for report in ("shadow", "toxicity"):
-        assert served.get(f"/report/{report}/final")["ts_ns"] == edge_ns
-    answer = served.post("/control/reload_risk", {"order_notional_quote": 300.0})
-    assert answer.status_code == 202
-    assert answer.json()["status"] == "pending"
-    where = answer.headers["location"]
-    assert served.get(where)["effective_ts_ns"] is None
-    served.bot.command("continue")
-    served.said += list(served.messages)
-    assert served.said[-1]["reason"] == "complete"
-    control = [r for r in records(served.plan) if r["type"] == "control"]
-    assert [r["effective_ts_ns"] for r in control] == [edge_ns]
-
-
-def test_a_pause_outlives_a_crash(serve: Serve, records: Records) -> None:
-    served = serve(control=SLOW)
-    served.until("started")
     served.post("/control/pause")
     os.kill(served.bot.pid, signal.SIGKILL)
     with pytest.raises(Exception, match="killed by signal 9"):
         list(served.messages)
     run_unserved(served.plan, resume=True)
     found = records(served.plan)
+    orders = [r for r in found if r["type"] == "order"]
+    during = [r for r in orders if paused_ns <= r["ts_ns"] < resumed_ns and r["event"] in ("new", "amend")]
+    after = [r for r in orders if r["ts_ns"] >= resumed_ns and r["event"] == "new"]
+    assert during == []
+    assert {r["lane"] for r in after} == {0, 1}
+    control = [(r["event"], r["source"]) for r in found if r["type"] == "control"]
+    assert [event for event, _ in control] == ["pause", "resume", "pause", "pause"]
     at = next(i for i, r in enumerate(found) if r["type"] == "gap")
-    assert (found[at + 1]["event"], found[at + 1]["source"]) == ("pause", "control plane, resumed")
+    assert (found[at + 1]["event"], found[at + 1]["source"]) == control[-1] == ("pause", "control plane, resumed")
     assert [r for r in found[at:] if r["type"] in ("order", "fill")] == []
 
 
-def test_a_storm_of_requests_changes_no_fill(
+def test_a_storm_of_requests_changes_no_fill_and_actions_of_many_clients_take_effect_once_each_in_one_order(
     serve: Serve, records: Records, plan_in: Callable[..., RunPlan], tmp_path: Path
 ) -> None:
-    served = serve(control={"replay_pace": 40})
+    served = serve(control={"replay_pace": 20})
+    served.until("started")
     paths = ["/metrics", "/report/shadow/live", "/state/pnl", "/nothing/here", "/health"]
     bad = {"min_interval_ms": 1e9}
 
@@ -182,21 +162,9 @@ def test_a_storm_of_requests_changes_no_fill(
         codes = list(itertools.chain.from_iterable(pool.map(burst, range(4))))
     assert len(codes) == 160
     assert set(codes) == {200, 404, 422}
-    served.stop()
-    stopped_ns = served.said[-1]["ts_ns"]
-    plain = plan_in(tmp_path / "plain")
-    run_unserved(plain)
-    before = [[r for r in market_part(records(plan)) if r["ts_ns"] < stopped_ns] for plan in (served.plan, plain)]
-    assert before[0] == before[1]
-    assert len(before[0]) > 100
-
-
-def test_actions_from_many_clients_take_effect_once_each_in_one_order(serve: Serve, records: Records) -> None:
-    served = serve(control={"replay_pace": 40})
-    served.until("started")
 
     def ask(number: int) -> dict[str, Any]:
-        body = {"outlier_mads": 6.0 + number}
+        body = {"outlier_mads": 6.0 + number}  # of what is measured, so that the bot trades as before
         answer = httpx.post(f"{served.url}/control/reload_toxicity", json=body, headers=served.client.headers)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -209,6 +177,13 @@ def test_actions_from_many_clients_take_effect_once_each_in_one_order(serve: Ser
     assert [r["source"] for r in control] == sorted(by_id, key=lambda source: by_id[source]["id"])
     assert all(r["params"] == by_id[r["source"]]["values"] for r in control)
     assert {r["params"]["outlier_mads"] for r in control} == {6.0 + number for number in range(16)}
+
+    stopped_ns = served.said[-1]["ts_ns"]
+    plain = plan_in(tmp_path / "plain")
+    run_unserved(plain)
+    before = [[r for r in market_part(records(plan)) if r["ts_ns"] < stopped_ns] for plan in (served.plan, plain)]
+    assert before[0] == before[1]
+    assert len(before[0]) > 100
 
 
 def check_that_it_goes_away(served: Any) -> None:

@@ -23,6 +23,7 @@ from engine.warehouse.edge import edge_report
 from engine.warehouse.ingest import ingest
 
 PlanIn = Callable[..., RunPlan]
+EdgeOf = Callable[[RunPlan], dict[str, Any]]
 
 
 class Continue:
@@ -70,16 +71,25 @@ def acted(plan_in: PlanIn, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
     return plan, desk
 
 
-def edge_of(plan: RunPlan, folder: Path) -> dict[str, Any]:
-    with Warehouse(folder / "w.duckdb") as warehouse:
-        ingest(warehouse, journal_files(plan.paths.journals, plan.run_id))
-        return dict(edge_report(warehouse, plan.run_id))
+@pytest.fixture(scope="module")
+def edge_of() -> Callable[[RunPlan], dict[str, Any]]:
+    """A run's edge report, made once from a warehouse of its own; not to be changed."""
+    made: dict[str, dict[str, Any]] = {}
+
+    def edge(plan: RunPlan) -> dict[str, Any]:
+        if plan.run_id not in made:
+            with Warehouse(plan.folder / "w.duckdb") as warehouse:
+                ingest(warehouse, journal_files(plan.paths.journals, plan.run_id))
+                made[plan.run_id] = dict(edge_report(warehouse, plan.run_id))
+        return made[plan.run_id]
+
+    return edge
 
 
 @pytest.mark.parametrize("which", ["done", "acted"])
-def test_live_figures_end_where_the_edge_report_is(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_live_figures_end_where_the_edge_report_is(which: str, request: pytest.FixtureRequest, edge_of: EdgeOf) -> None:
     plan, desk = request.getfixturevalue(which)
-    edge = edge_of(plan, tmp_path)
+    edge = edge_of(plan)
     report = desk.board.snapshot.reports["shadow_final"]
     live, totals = report["kpis"], edge["totals"]
     computed = [name for name, value in live.items() if value is not None and name != "null_reasons"]
@@ -92,7 +102,7 @@ def test_live_figures_end_where_the_edge_report_is(which: str, request: pytest.F
         assert found["fills"] == lane["fills"]
 
 
-def test_windows_are_those_of_the_edge_report(done: tuple[RunPlan, Desk], tmp_path: Path) -> None:
+def test_windows_are_those_of_the_edge_report(done: tuple[RunPlan, Desk], edge_of: EdgeOf) -> None:
     plan, desk = done
     names = ("window", "start_ns", "end_ns", "net_pnl_quote", "notional_quote", "net_bps", "fills")
 
@@ -100,14 +110,14 @@ def test_windows_are_those_of_the_edge_report(done: tuple[RunPlan, Desk], tmp_pa
         return [{name: window[name] for name in names} for window in windows]
 
     found = desk.board.snapshot.reports["shadow_final"]["windows"]
-    assert picked(found) == picked(edge_of(plan, tmp_path)["windows"])
+    assert picked(found) == picked(edge_of(plan)["windows"])
 
 
-def test_the_gate_says_live_what_it_will_say(done: tuple[RunPlan, Desk], tmp_path: Path) -> None:
+def test_the_gate_says_live_what_it_will_say(done: tuple[RunPlan, Desk], edge_of: EdgeOf) -> None:
     from engine.tuning.gate import judge
 
     plan, desk = done
-    final = judge(edge_of(plan, tmp_path)["totals"], load_gates(plan.paths.config))
+    final = judge(edge_of(plan)["totals"], load_gates(plan.paths.config))
     gate = desk.board.snapshot.reports["shadow_final"]["gate"]
     assert gate["verdict"] == final.verdict
     metrics = desk.board.snapshot.metrics

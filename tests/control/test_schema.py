@@ -12,7 +12,7 @@ from schemathesis import GenerationMode
 
 from engine.control.groups import ABSENT_GROUPS, GROUPS
 
-EXAMPLES = 5
+EXAMPLES = 3
 SPENT = settings(
     deadline=None,
     database=None,
@@ -22,10 +22,18 @@ SPENT = settings(
 )
 
 
-def test_the_served_document_is_kept(serve: Callable[..., Any], records: Callable[..., Any]) -> None:
+def test_the_served_document_is_kept_and_what_was_allowed_takes_effect_when_the_bot_goes_on(
+    serve: Callable[..., Any], records: Callable[..., Any]
+) -> None:
     """The bot waits at an edge meanwhile; whatever was allowed then takes effect all at once."""
     served = serve(control={"wait_s": 0.0, "queue_limit": 10_000}, iterations=2)
-    served.until("edge")
+    assert served.client.get("/report/shadow/final").status_code in (200, 404)
+    edge_ns = served.until("edge")["ts_ns"]
+    for report in ("shadow", "toxicity"):
+        assert served.get(f"/report/{report}/final")["ts_ns"] == edge_ns
+    answer = served.post("/control/reload_risk", {"order_notional_quote": 300.0})
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert served.get(answer.headers["location"])["effective_ts_ns"] is None
     headers = {"Authorization": f"Bearer {served.token}"}
     schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json", headers=headers)
     seen = {}
@@ -49,7 +57,9 @@ def test_the_served_document_is_kept(serve: Callable[..., Any], records: Callabl
     served.bot.command("continue")
     served.said += list(served.messages)
     assert served.said[-1]["reason"] == "complete"
-    assert {r["event"] for r in records(served.plan) if r["type"] == "control"} >= {"pause", "reload_risk"}
+    control = [r for r in records(served.plan) if r["type"] == "control"]
+    assert {r["effective_ts_ns"] for r in control} == {edge_ns}
+    assert {r["event"] for r in control} >= {"pause", "reload_risk"}
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc", "/metrics", "/nothing"])
