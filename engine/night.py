@@ -18,17 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from engine.champion.confirm import Confirmation, confirm
+from engine.champion.evidence import market_of
 from engine.champion.guard import Guarded, guard
 from engine.champion.ledger import record_trial
+from engine.champion.market import on_market
 from engine.champion.rollback import RolledBack, finish_rollback, roll_back
 from engine.champion.store import ChampionStore
 from engine.files import write_atomic, write_json
 from engine.paths import Paths
-from engine.search.fresh_gates import gate_failures
 from engine.search.settings import TuneSettings
 from engine.search.tune import TuneResult
 from engine.soak import RunPlan
-from engine.tuning.bands import load_gates
+from engine.tuning.bands import Gates, load_gates
+from engine.tuning.gate import judge
 from engine.warehouse.edge import edge_report
 from engine.warehouse.opening import open_warehouse
 
@@ -45,16 +47,17 @@ class Watched:
     @property
     def sentence(self) -> str:
         watch, champion = self.guarded.watch, self.guarded.champion
-        why = f" ({'; '.join(watch.reasons)})" if watch.reasons else ""
+        why, on = f" ({'; '.join(watch.reasons)})" if watch.reasons else "", on_market(self.guarded.market)
         if self.rolled_back:
-            return f"{self.rolled_back.from_id} was taken back, {self.rolled_back.champion.id} is in force{why}."
+            return f"{self.rolled_back.from_id} was taken back, {self.rolled_back.champion.id} is in force{why}{on}."
         if watch.verdict == "fallback":
-            return (
-                f"{champion.id} stays, but its last windows lost{why}: the calming package is what the next run needs."
-            )
+            then = "the next run that starts from it is calmed" if champion.seq else "nothing was ever promoted"
+            return f"{champion.id} stays, but lost{why}: {then}{on}."
         if watch.verdict == "nodata":
-            return f"{champion.id} stays: nothing can be said yet of its {watch.windows} windows since it took effect."
-        return f"{champion.id} stays: nothing against it in {watch.windows} windows since it took effect."
+            return (
+                f"{champion.id} stays: nothing can be said yet of its {watch.windows} windows since it took effect{on}."
+            )
+        return f"{champion.id} stays: nothing against it in {watch.windows} windows since it took effect{on}."
 
 
 def watch_and_roll_back(plan: RunPlan) -> Watched:
@@ -66,11 +69,12 @@ def watch_and_roll_back(plan: RunPlan) -> Watched:
     store = ChampionStore(plan.paths, plan.symbol)
     finished = finish_rollback(plan.paths, plan.symbol)  # of a night that was killed in the middle of it
     with open_warehouse(plan.paths) as warehouse:
-        guarded = guard(warehouse, store, window_seconds=plan.schedule.window_seconds)
+        market = market_of(warehouse, plan.symbol, plan.run_id)
+        guarded = guard(warehouse, store, window_seconds=plan.schedule.window_seconds, market=market)
     watch = guarded.watch
     if watch.verdict != "rollback":
         return Watched(guarded, finished)
-    why = f"{'; '.join(watch.reasons)}, since {guarded.where}"
+    why = f"{'; '.join(watch.reasons)}, since {guarded.where}{on_market(guarded.market)}"
     rolled = roll_back(plan.paths, plan.symbol, why=why, watch=watch, failing=guarded.champion.id)
     return Watched(guarded, rolled)
 
@@ -86,18 +90,23 @@ def confirm_challengers(plan: RunPlan) -> tuple[Confirmation, ...]:
     gates = load_gates(plan.paths.config)
     done: list[Confirmation] = []
     with open_warehouse(plan.paths) as warehouse:
+        market = market_of(warehouse, plan.symbol, plan.run_id)
         lanes = {lane["id"]: lane["lane"] for lane in plan.lanes if "id" in lane}
         totals: Mapping[int, Mapping[str, Any]] = {
             lane["lane"]: lane for lane in edge_report(warehouse, plan.run_id)["lanes"]
         }
         for challenger in store.challengers():
-            failures = gate_failures(totals[lanes[challenger.id]], gates) if challenger.id in lanes else []
+            ran = challenger.id in lanes
+            failed, missing = _gates(totals[lanes[challenger.id]], gates) if ran else ([], [])
             done.append(
                 confirm(
                     warehouse,
                     store,
                     challenger,
-                    gate_failures=failures,
+                    gate_failures=failed,
+                    gates_missing=missing,
+                    ran=ran,
+                    market=market,
                     window_seconds=plan.schedule.window_seconds,
                 )
             )
@@ -106,10 +115,42 @@ def confirm_challengers(plan: RunPlan) -> tuple[Confirmation, ...]:
     return tuple(done)
 
 
+def _gates(totals: Mapping[str, Any], gates: Gates) -> tuple[list[str], list[str]]:
+    """(gates that its lane of the night fails, gates without data), a sentence each. The band of net_bps is none of
+    them: whether it earns more is what the paired test asks."""
+    checks = [check for check in judge(totals, gates).checks if check.metric != "net_bps"]
+    failed, missing = (
+        [f"{c.metric}: {c.reason}" for c in checks if c.caps_at == label] for label in ("FAIL", "NODATA")
+    )
+    return failed, missing
+
+
 def tuning_of(plan: RunPlan, tuning: TuneSettings) -> TuneSettings:
     """`tuning` on what the night recorded: the newest recorded tapes after a live night, else the tape it replayed."""
     tapes = () if plan.live else (str(plan.tape),)
     return tuning.model_copy(update={"tapes": tapes, "window_seconds": plan.schedule.window_seconds})
+
+
+def record_tune(result: TuneResult, paths: Paths) -> None:
+    """Put a tune into the ledger of evidence; done again it counts once.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    evidence, tapes = result.evidence, result.document["tapes"]
+    span_ns = min(t["first_exch_ts_ns"] for t in tapes), max(t["last_exch_ts_ns"] for t in tapes)
+    with open_warehouse(paths) as warehouse:
+        record_trial(
+            warehouse,
+            paths,
+            result.symbol,
+            tune_id=result.tune_id,
+            trials=evidence["trials"],
+            lanes=result.document["effort"]["lanes"],
+            tape_digests=[*evidence["selection_tapes"], *evidence["fresh_tapes"]],
+            seed=evidence["seed"],
+            market_span_ns=span_ns,
+        )
 
 
 def settle_tune(result: TuneResult, paths: Paths) -> str:
@@ -121,25 +162,20 @@ def settle_tune(result: TuneResult, paths: Paths) -> str:
     Raises:
         StorageError: ledger or list could not be written; done again it ends the same.
     """
-    evidence = result.evidence
-    with open_warehouse(paths) as warehouse:
-        record_trial(
-            warehouse,
-            paths,
-            result.symbol,
-            tune_id=result.tune_id,
-            trials=evidence["trials"],
-            lanes=result.document["effort"]["lanes"],
-            tape_digests=[*evidence["selection_tapes"], *evidence["fresh_tapes"]],
-            seed=evidence["seed"],
-        )
+    record_tune(result, paths)
     if result.challenger is None or result.verdict in ("REJECT", "HOLD"):
         return f"Nothing new to confirm: {result.verdict}."
     store = ChampionStore(paths, result.symbol)
     if result.challenger == store.current().params:
         return "Nothing new to confirm: the champion's own set came out best."
-    seen_ns = max(tape["last_exch_ts_ns"] for tape in result.document["tapes"])
-    challenger = store.propose(result.challenger, why=result.reason, origin=result.tune_id, fresh_after_ns=seen_ns + 1)
+    tapes = result.document["tapes"]
+    challenger = store.propose(
+        result.challenger,
+        why=result.reason,
+        origin=result.tune_id,
+        fresh_after_ns=max(tape["last_exch_ts_ns"] for tape in tapes) + 1,
+        seen_tapes=[tape["digest"] for tape in tapes],
+    )
     return f"{challenger.id} waits for its confirmation: it runs beside the champion in the coming soaks."
 
 

@@ -145,7 +145,7 @@ class Companion:
     earlier   paired windows of earlier runs, in order of time: champion's PnL and notional, companion's PnL and
               notional, in quote currency; None where unknown
     counted   windows of this run that are evidence; None before that is known
-    fresh_after_ns, since_utc   what is evidence at all (engine.champion.evidence.paired_windows)
+    fresh_after_ns, since_utc, seen_tapes   what is evidence at all (engine.champion.evidence.paired_windows)
     """
 
     id: str
@@ -155,6 +155,7 @@ class Companion:
     counted: tuple[int, ...] | None = None
     fresh_after_ns: int | None = None
     since_utc: str = ""
+    seen_tapes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "params": dict(self.params)}
@@ -164,7 +165,8 @@ class Companion:
         earlier = tuple((row[0], row[1], row[2], row[3]) for row in value["earlier"])
         counted = None if value["counted"] is None else tuple(value["counted"])
         params = Params().with_changes(value["params"])
-        return cls(**{**value, "params": params, "earlier": earlier, "counted": counted})
+        seen = tuple(value.get("seen_tapes", ()))
+        return cls(**{**value, "params": params, "earlier": earlier, "counted": counted, "seen_tapes": seen})
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def make_plan(
     params, source, said = _starting_params(settings, paths, market.symbol)
     if companions is None:
         own = bool(settings.overrides)
-        companions, more = ((), ()) if own else gather(paths, market.symbol, market.schedule.window_seconds)
+        companions, more = ((), ()) if own else gather(paths, market.symbol)
         said = (*said, *more)
     inputs = market.inputs | _config_inputs(paths, profile_name, settings.matrix)
     if run_id is None:

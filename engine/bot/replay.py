@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from engine.instrument import Instrument
 from engine.maker.state import Config
 from engine.market.book_scan import first_mid2
 from engine.market.tape import Tape
+from engine.market.tape_meta import ENDPOINT
 from engine.params import Params
 from engine.profile import Profile, load_profile
 from engine.soak import RunPlan
@@ -24,6 +27,8 @@ from engine.soak import RunPlan
 BOT = "nightsoak/0.1.0"
 SCRIPT = "control_script.jsonl"
 """In the run's folder: what was done to a run that is done again, at its times (engine.control.script)."""
+_OF_ONE_TAPE = ("seed", "duration_s", "start_ns")
+"""Settings of a generated market that make another stretch of it, not another market."""
 
 
 @contextmanager
@@ -126,6 +131,7 @@ def _run_start(plan: RunPlan, profile: Profile, instrument: Instrument, cap_lots
         "bot": BOT,
         "mode": "shadow" if plan.settings.live else "replay",
         "profile": plan.profile,
+        **_market(plan),
         "lanes": plan.lanes,
         "instrument": {
             **instrument.journal(),
@@ -138,3 +144,16 @@ def _run_start(plan: RunPlan, profile: Profile, instrument: Instrument, cap_lots
         "latency_modelled": plan.latency_modelled,
         "git": plan.git,
     }
+
+
+def _market(plan: RunPlan) -> dict[str, str]:
+    """What market it is: evidence of a venue's own is none of a generated one, nor of somebody's own server."""
+    facts = plan.tape_facts
+    found = {"market": "recorded"}
+    if facts.get("generated") is not None:
+        settings = {name: value for name, value in facts["generated"].items() if name not in _OF_ONE_TAPE}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+        found = {"market": "generated", "generator": digest}
+    elif plan.settings.endpoint or f"-{ENDPOINT}" in (facts.get("source") or {}).get("format", ""):
+        found = {"market": "endpoint"}
+    return found | ({} if plan.live else {"tape_digest": facts["digest"]})

@@ -24,6 +24,7 @@ class _Row(ConfigModel):
     why: str
     origin: str
     fresh_after_ns: int | None
+    seen_tapes: tuple[str, ...] = ()
 
 
 class _File(ConfigModel):
@@ -34,7 +35,8 @@ class _File(ConfigModel):
 @dataclass(frozen=True)
 class Challenger:
     """`origin`: the tune it comes from, or who proposed it. `fresh_after_ns`: windows that begin before this market
-    time were seen when it was chosen, and are no confirmation; None where none were."""
+    time were seen when it was chosen, and are no confirmation; None where none were. `seen_tapes`: digests of the tapes
+    that were seen, which tell it for generated markets, where every tape begins at the same time."""
 
     id: str
     params: Params
@@ -42,6 +44,7 @@ class Challenger:
     why: str
     origin: str
     fresh_after_ns: int | None = None
+    seen_tapes: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -67,6 +70,7 @@ def read_challengers(file: Path) -> tuple[Challenger, ...]:
             row.why,
             row.origin,
             row.fresh_after_ns,
+            row.seen_tapes,
         )
         for row in load_config(file, _File).challengers
     )

@@ -16,7 +16,7 @@ from engine.champion.challengers import Challenger
 from engine.champion.change import Champion
 from engine.champion.evidence import Paired, paired_windows
 from engine.champion.ledger import INCONCLUSIVE, PROMOTE, Grant, spend, synchronise
-from engine.champion.market import Market
+from engine.champion.market import Market, on_market
 from engine.champion.store import ChampionStore
 from engine.soak import WINDOW_SECONDS
 from engine.tuning.judge import Judgement, JudgeSettings, judge_challenger, load_judge
@@ -99,7 +99,7 @@ def confirm(
         waits = "the champion is frozen, so nothing is spent and it waits"
     if waits:
         judgement = replace(judged, verdict="INCONCLUSIVE")
-    nights = paired.nights_missing(judgement)
+    nights, on = paired.nights_missing(judged), on_market(paired.market)
 
     def outcome(grant: Grant | None, promoted: Champion | None, reason: str) -> Confirmation:
         return Confirmation(
@@ -110,7 +110,7 @@ def confirm(
             nights,
             grant,
             promoted,
-            f"{judgement.verdict}: {reason}{_on(paired.market)}",
+            f"{judgement.verdict}: {reason}{on}",
             paired.market,
         )
 
@@ -133,7 +133,7 @@ def confirm(
         promoted = store.promote(
             challenger.params,
             who=who,
-            why=f"{challenger.id} from {challenger.origin}: {judgement.reason}; {grant.reason}{_on(paired.market)}",
+            why=f"{challenger.id} from {challenger.origin}: {judgement.reason}; {grant.reason}{on}",
             evidence=_evidence(challenger, judgement, paired, grant),
             at_utc=at_utc,
         )
@@ -167,10 +167,6 @@ def _judge(paired: Paired, settings: JudgeSettings, gate_failures: Sequence[str]
     if not (found.looks and gate_failures):
         return found
     return judge_challenger(paired.champion, paired.challenger, settings, gate_failures)
-
-
-def _on(market: Market | None) -> str:
-    return "" if market is None else f"; on {market.sentence}"
 
 
 def _missing(judgement: Judgement, nights: tuple[int, int] | None) -> str:

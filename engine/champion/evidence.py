@@ -1,13 +1,17 @@
-"""Paired windows of two parameter sets over every run in the warehouse: what nights add up to.
+"""Paired windows of two parameter sets over every run of one market: what nights add up to.
 
 A run gives pairs where one of its lanes ran the champion's set (lane 0, or the frozen control) and one the
-challenger's (engine/champion/windows.py): a lane 0 that was tuned on the way counts only while it ran it. A pair is
-left out, and counted, where
+challenger's (engine/champion/windows.py): a lane 0 that was tuned on the way counts only while it ran it. Only runs on
+one market with one profile count together (engine/champion/market.py). A pair is left out, and counted, where
 
     changed     a lane ran another set in the window, or changed inside it
     other_length   the window is not of the length asked for (a short last one, another profile)
-    not_fresh   it began before the market time from which windows are fresh
-    repeated    the same stretch of the same market was counted before (a tape that was soaked twice)
+    not_fresh   the search had seen it: it began before the market time from which windows are fresh; of a generated
+                market, it is of a tape that the search saw
+    repeated    the same market was counted before, or had run before the moment asked for. Of a venue's market: the
+                window overlaps another in time, since a live night and the replay of its tape are cut differently. Of
+                a generated one, where every tape begins at the same time: same edges and same mids. Of an endpoint or
+                of an unknown market: either of the two
     unsound     its run's numbers contradict each other
 
 Ids are unique across nights: run number * 100,000 + window, runs in the order in which they began.
@@ -16,12 +20,17 @@ Ids are unique across nights: run number * 100,000 + window, runs in the order i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from collections.abc import Collection, Sequence
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from statistics import median
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.champion.market import GENERATED, RECORDED, Market
 from engine.champion.windows import gather_windows
 from engine.instrument import UNITS_PER_QUOTE
 from engine.soak import WINDOW_SECONDS
@@ -48,12 +57,16 @@ class RunWindows:
 
 @dataclass(frozen=True)
 class Paired:
-    """Both series have the same ids; `left_out` counts by LEFT_OUT's reasons."""
+    """Both series have the same ids; `left_out` counts by LEFT_OUT's reasons. `market`: the one they are of, None where
+    the champion has run on none. `quote_per_pnl`: per window, what PnL and notional are multiplied by to be in quote
+    currency: 1, or the mid where the contract is inverse."""
 
     champion: WindowSeries
     challenger: WindowSeries
     runs: tuple[RunWindows, ...]
     left_out: dict[str, int]
+    market: Market | None
+    quote_per_pnl: NDArray[np.float64]
 
     @property
     def windows_per_night(self) -> float | None:
@@ -88,88 +101,128 @@ def paired_windows(
     *,
     window_seconds: int = WINDOW_SECONDS,
     fresh_after_ns: int | None = None,
+    seen_tapes: Collection[str] = (),
     since_utc: str = "",
+    market: Market | None = None,
 ) -> Paired:
     """The windows in which the two sets ran side by side.
 
     Args:
         champion, challenger: `params_sha256` of the sets.
         fresh_after_ns: market time before which windows were seen by the search.
+        seen_tapes: digests of the tapes that the search saw.
         since_utc: only what ran after this moment: replays begun since, live windows since.
+        market: by default the one that the champion ran on last.
 
     Raises:
         JournalError: a run's records cannot be told in lots.
     """
     wanted = ((champion, CHAMPION_ROLES), (challenger, CHALLENGER_ROLES))
-    (one, other), runs, left_out = _gather(wh, symbol, wanted, window_seconds, fresh_after_ns, since_utc)
-    return Paired(one, other, runs, left_out)
+    asked = _Asked(window_seconds, fresh_after_ns, frozenset(seen_tapes), _since_ns(since_utc))
+    return _gather(wh, symbol, wanted, asked, market)
 
 
 def champion_windows(
-    wh: Warehouse, symbol: str, champion: str, *, window_seconds: int = WINDOW_SECONDS, since_utc: str = ""
+    wh: Warehouse,
+    symbol: str,
+    champion: str,
+    *,
+    window_seconds: int = WINDOW_SECONDS,
+    since_utc: str = "",
+    market: Market | None = None,
 ) -> Paired:
     """The champion's own windows, whatever ran beside it: both series of the result are its own."""
-    wanted = ((champion, CHAMPION_ROLES),)
-    (own,), runs, left_out = _gather(wh, symbol, wanted, window_seconds, None, since_utc)
-    return Paired(own, own, runs, left_out)
+    asked = _Asked(window_seconds, since_ns=_since_ns(since_utc))
+    return _gather(wh, symbol, ((champion, CHAMPION_ROLES),), asked, market)
+
+
+def last_market(wh: Warehouse, symbol: str, champion: str) -> Market | None:
+    """The market of the last run that ran the champion's set in its champion's or control lane; None without one."""
+    gather_windows(wh, symbol)
+    found = wh.execute(
+        f"SELECT {_MARKET} FROM evidence_run WHERE symbol = ? AND run_id IN (SELECT run_id FROM evidence_window "
+        "WHERE symbol = ? AND params_sha256 = ? AND role IN (SELECT unnest(?))) "
+        "ORDER BY begun_ns DESC, run_id DESC LIMIT 1",
+        [symbol, symbol, champion, list(CHAMPION_ROLES)],
+    )
+    return Market(*found[0]) if found else None
+
+
+def market_of(wh: Warehouse, symbol: str, run_id: str) -> Market | None:
+    """The market of a run; None where it is not known or cannot be read as a run."""
+    gather_windows(wh, symbol)
+    found = wh.execute(
+        f"SELECT {_MARKET} FROM evidence_run WHERE symbol = ? AND run_id = ? AND unusable IS NULL", [symbol, run_id]
+    )
+    return Market(*found[0]) if found else None
+
+
+_MARKET = "market, venue, grid, generator, profile"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    window_seconds: int
+    fresh_after_ns: int | None = None
+    seen_tapes: frozenset[str] = frozenset()
+    since_ns: int = -(1 << 63)
 
 
 def _gather(
-    wh: Warehouse,
-    symbol: str,
-    wanted: Sequence[tuple[str, Sequence[str]]],
-    window_seconds: int,
-    fresh_after_ns: int | None,
-    since_utc: str,
-) -> tuple[list[WindowSeries], tuple[RunWindows, ...], dict[str, int]]:
+    wh: Warehouse, symbol: str, wanted: Sequence[tuple[str, Sequence[str]]], asked: _Asked, market: Market | None
+) -> Paired:
     """One series per wanted (digest, roles), over the same windows."""
+    market = market or last_market(wh, symbol, wanted[0][0])
     gather_windows(wh, symbol)
-    since_ns = _since_ns(since_utc)
+    found = [] if market is None else _runs(wh, symbol, market)
+    seen = _Seen({row.cut for run in found if run.tape_digest in asked.seen_tapes for row in run.rows})
     left_out = dict.fromkeys(LEFT_OUT, 0)
     runs: list[RunWindows] = []
     ids: list[int] = []
     values: list[list[_Window]] = []
-    seen: set[tuple[Any, ...]] = set()
-    for number, (run_id, lanes) in enumerate(_runs(wh, symbol)):
-        chosen = [lane for digest, roles in wanted if (lane := _lane(lanes, digest, roles)) is not None]
+    for number, run in enumerate(found):
+        chosen = [lane for digest, roles in wanted if (lane := _lane(run.lanes, digest, roles)) is not None]
         if len(chosen) < len(wanted):
             continue
         first_id, before = number * MOST_WINDOWS, len(ids)
-        for rows in zip(*(lanes[lane] for lane in chosen), strict=True):
+        for rows in zip(*(run.lanes[lane] for lane in chosen), strict=True):
             row = rows[0]
-            if (row.begun_ns if row.mode == REPLAY else row.start_ns) < since_ns:
-                continue
+            earlier = (run.begun_ns if run.mode == REPLAY else row.start_ns) < asked.since_ns
             reason = ""
-            if not row.sound:
+            if not run.sound:
                 reason = "unsound"
             elif any(other.digest != digest for other, (digest, _) in zip(rows, wanted, strict=True)):
                 reason = "changed"
-            elif row.end_ns - row.start_ns != window_seconds * _NS_PER_S:
+            elif row.end_ns - row.start_ns != asked.window_seconds * _NS_PER_S:
                 reason = "other_length"
-            elif fresh_after_ns is not None and row.start_ns < fresh_after_ns:
+            elif not _is_fresh(run, row, asked, seen):
                 reason = "not_fresh"
-            elif row.market in seen:
+            elif not seen.is_new(run, row):
                 reason = "repeated"
+            else:
+                seen.add(row)
+            if earlier:
+                continue
             if reason:
                 left_out[reason] += 1
                 continue
-            seen.add(row.market)
             ids.append(first_id + row.window)
             values.append(list(rows))
-        runs.append(RunWindows(run_id, first_id, len(ids) - before, tuple(chosen)))
+        runs.append(RunWindows(run.run_id, first_id, len(ids) - before, tuple(chosen)))
     series = [
         window_series(ids, [row[at].pnl for row in values], [row[at].notional for row in values], name=digest[:8])
         for at, (digest, _) in enumerate(wanted)
     ]
-    return series, tuple(runs), left_out
+    inverse = market is not None and market.is_inverse
+    rate = np.array([row[0].mid if inverse else 1.0 for row in values], np.float64)
+    return Paired(series[0], series[-1], tuple(runs), left_out, market, rate)
 
 
 @dataclass(frozen=True)
 class _Window:
-    """A row of evidence_window; PnL and notional in quote currency, NaN where unknown."""
+    """A row of evidence_window; PnL and notional in the PnL currency, `mid` that of the window's end, NaN where
+    unknown. `cut`: the same for the same cut of the same generated market."""
 
-    mode: str
-    begun_ns: int
     role: str
     window: int
     start_ns: int
@@ -177,38 +230,88 @@ class _Window:
     digest: str | None
     pnl: float
     notional: float
-    mids: tuple[Any, Any]
+    mid: float
+    cut: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A row of evidence_run with its lanes' windows."""
+
+    run_id: str
+    mode: str
+    begun_ns: int
     sound: bool
+    market: str
+    tape_digest: str
+    lanes: dict[int, list[_Window]] = field(default_factory=dict)
 
     @property
-    def market(self) -> tuple[Any, ...]:
-        """The same for the same stretch of the same market."""
-        return self.start_ns, self.end_ns, self.mids
+    def rows(self) -> list[_Window]:
+        """The windows of one lane: the market is the same in all."""
+        return next(iter(self.lanes.values()), [])
 
 
-def _runs(wh: Warehouse, symbol: str) -> list[tuple[str, dict[int, list[_Window]]]]:
-    """(run, lane -> its windows), runs in the order in which they began."""
-    found: dict[str, dict[int, list[_Window]]] = {}
-    for run_id, lane, *head, net, notional, mid_start, mid_end, sound in wh.execute(
-        'SELECT run_id, lane, mode, begun_ns, role, "window", start_ns, end_ns, params_sha256, net_units, '
-        "notional_units, mid_start, mid_end, sound FROM evidence_window WHERE symbol = ? "
-        'ORDER BY begun_ns, run_id, lane, "window"',
+class _Seen:
+    """What was counted. `searched`: cuts of the tapes that the search saw."""
+
+    def __init__(self, searched: set[tuple[Any, ...]]) -> None:
+        self.searched = searched
+        self._cuts: set[tuple[Any, ...]] = set()
+        self._spans: list[tuple[int, int]] = []  # in order
+
+    def is_new(self, run: _Run, row: _Window) -> bool:
+        if run.market != RECORDED and row.cut in self._cuts:
+            return False
+        return run.market == GENERATED or not self._overlaps(row)
+
+    def add(self, row: _Window) -> None:
+        self._cuts.add(row.cut)
+        insort(self._spans, (row.start_ns, row.end_ns))
+
+    def _overlaps(self, row: _Window) -> bool:
+        at = bisect_left(self._spans, (row.start_ns, row.end_ns))
+        before, after = self._spans[max(0, at - 1) : at], self._spans[at : at + 1]
+        return any(end_ns > row.start_ns for _, end_ns in before) or any(start < row.end_ns for start, _ in after)
+
+
+def _is_fresh(run: _Run, row: _Window, asked: _Asked, seen: _Seen) -> bool:
+    if run.tape_digest in asked.seen_tapes:
+        return False
+    if run.market == GENERATED and asked.seen_tapes:  # all tapes begin at one time: it says nothing
+        return bool(run.tape_digest) and row.cut not in seen.searched
+    return asked.fresh_after_ns is None or row.start_ns >= asked.fresh_after_ns
+
+
+def _runs(wh: Warehouse, symbol: str, market: Market) -> list[_Run]:
+    """The market's runs in the order in which they began."""
+    found = {
+        row[0]: _Run(*row)
+        for row in wh.execute(
+            "SELECT run_id, mode, begun_ns, sound, market, tape_digest FROM evidence_run "
+            f"WHERE symbol = ? AND ({_MARKET}) = (?, ?, ?, ?, ?) AND unusable IS NULL ORDER BY begun_ns, run_id",
+            [symbol, *astuple(market)],
+        )
+    }
+    for run_id, lane, role, window, start_ns, end_ns, digest, net, notional, mid_start, mid_end in wh.execute(
+        'SELECT run_id, lane, role, "window", start_ns, end_ns, params_sha256, net_units, notional_units, mid_start, '
+        'mid_end FROM evidence_window WHERE symbol = ? ORDER BY run_id, lane, "window"',
         [symbol],
     ):
-        mode, begun_ns, role, window, start_ns, end_ns, digest = head
-        mids = (mid_start, mid_end)
-        row = _Window(
-            mode, begun_ns, role, window, start_ns, end_ns, digest, _quote(net), _quote(notional), mids, sound
-        )
-        found.setdefault(run_id, {}).setdefault(lane, []).append(row)
-    return list(found.items())
+        if run_id not in found:
+            continue
+        mid = math.nan if mid_end is None else float(mid_end)
+        cut = (start_ns, end_ns, mid_start, mid_end)
+        row = _Window(role, window, start_ns, end_ns, digest, _money(net), _money(notional), mid, cut)
+        found[run_id].lanes.setdefault(lane, []).append(row)
+    return list(found.values())
 
 
 def _lane(lanes: dict[int, list[_Window]], digest: str, roles: Sequence[str]) -> int | None:
     """The lane of that role that ran the set in most windows, the lowest number among equals."""
     counts = {lane: sum(row.digest == digest for row in rows if row.role in roles) for lane, rows in lanes.items()}
-    best = min(counts, key=lambda lane: (-counts[lane], lane))
-    return best if counts[best] else None
+    best = min(counts, key=lambda lane: (-counts[lane], lane), default=None)
+    return best if best is not None and counts[best] else None
 
 
 def _since_ns(since_utc: str) -> int:
@@ -216,5 +319,5 @@ def _since_ns(since_utc: str) -> int:
     return int(datetime.fromisoformat(since_utc).timestamp()) * _NS_PER_S if since_utc else -(1 << 63)
 
 
-def _quote(units: int | None) -> float:
+def _money(units: int | None) -> float:
     return math.nan if units is None else int(units) / UNITS_PER_QUOTE

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from engine.champion.change import Champion, params_sha256
-from engine.champion.evidence import Paired, champion_windows, paired_windows
+from engine.champion.evidence import Paired, champion_windows, last_market, paired_windows
+from engine.champion.market import Market
 from engine.champion.store import ChampionStore
 from engine.champion.watch import Watch, watch_champion
 from engine.soak import WINDOW_SECONDS
@@ -18,17 +19,24 @@ _ENOUGH_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Guarded:
-    """`where`: the deciding window in words, empty for none."""
+    """`where`: the deciding window in words, empty for none. `market`: the one it was watched on, None where it has run
+    on none."""
 
     champion: Champion
     watch: Watch
     where: str
+    market: Market | None
 
 
-def guard(wh: Warehouse, store: ChampionStore, *, window_seconds: int = WINDOW_SECONDS) -> Guarded:
-    """The verdict on the champion from every window since it took effect.
+def guard(
+    wh: Warehouse, store: ChampionStore, *, window_seconds: int = WINDOW_SECONDS, market: Market | None = None
+) -> Guarded:
+    """The verdict on the champion from every window since it took effect, on one market.
 
     A champion that has replaced none cannot be rolled back: where it should be, the verdict is the fallback.
+
+    Args:
+        market: by default the one of the last run that ran the champion.
 
     Raises:
         ConfigError: config/judge.json is not what it must be.
@@ -37,23 +45,33 @@ def guard(wh: Warehouse, store: ChampionStore, *, window_seconds: int = WINDOW_S
     champion = store.current()
     former = champion.former
     settings = load_judge(store.paths.config)
+    market = market or last_market(wh, store.symbol, champion.sha256)
+
+    def pairs(one: str, other: str, since_utc: str) -> Paired:
+        return paired_windows(
+            wh, store.symbol, one, other, window_seconds=window_seconds, since_utc=since_utc, market=market
+        )
+
     own = champion_windows(
-        wh, store.symbol, champion.sha256, window_seconds=window_seconds, since_utc=champion.since_utc
+        wh, store.symbol, champion.sha256, window_seconds=window_seconds, since_utc=champion.since_utc, market=market
     )
     beside: Paired | None = None
     healthy = None
     if former is not None:
         digest = params_sha256(former.params)
-        beside = paired_windows(
-            wh, store.symbol, champion.sha256, digest, window_seconds=window_seconds, since_utc=champion.since_utc
-        )
-        before = paired_windows(wh, store.symbol, digest, champion.sha256, window_seconds=window_seconds)
+        beside = pairs(champion.sha256, digest, champion.since_utc)
+        before = pairs(digest, champion.sha256, "")
         healthy = (before.challenger, before.champion)
     shadowed = beside is not None and len(beside.challenger.window) >= max(1, _ENOUGH_SHARE * len(own.champion.window))
     watch = watch_champion(
-        own.champion, beside.challenger if beside is not None and shadowed else None, settings, healthy=healthy
+        own.champion,
+        beside.challenger if beside is not None and shadowed else None,
+        settings,
+        healthy=healthy,
+        quote_per_pnl=own.quote_per_pnl,
     )
     if watch.verdict == "rollback" and former is None:
         reasons = (*watch.reasons, "there is no former champion to go back to")
         watch = replace(watch, verdict="fallback", reasons=reasons)
-    return Guarded(champion, watch, "" if watch.since_window is None else own.place(watch.since_window))
+    where = "" if watch.since_window is None else own.place(watch.since_window)
+    return Guarded(champion, watch, where, market)

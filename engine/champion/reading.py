@@ -8,7 +8,7 @@ state damaged, no history                                        an error: it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,11 @@ def find(read: OnDisk, champion_id: str, *, where: str) -> tuple[Params, Before 
 def replaced_by(read: OnDisk, champion_id: str) -> Before | None:
     """What that champion had replaced; None where the history does not say."""
     return next((change.previous for change in reversed(read.changes) if change.id == champion_id), None)
+
+
+def last_taking_effect(changes: Sequence[Change]) -> Change | None:
+    """The last promotion or rollback: freezing puts nothing in force."""
+    return next((done for done in reversed(changes) if done.kind in ("promote", "rollback")), None)
 
 
 def champion_of(read: OnDisk, symbol: str) -> Champion:

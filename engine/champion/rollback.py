@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.champion.change import Champion, Change
+from engine.champion.reading import OnDisk, champion_of, last_taking_effect
 from engine.champion.store import ChampionStore
 from engine.champion.watch import Watch
 from engine.errors import InputError
@@ -72,11 +73,10 @@ def roll_back(
     """
     store = ChampionStore(paths, symbol)
     seen = dict(evidence or {}) | ({"watch": watch.to_json()} if watch is not None else {})
-    champion = store.rollback(to, who=who, why=why, evidence=seen, at_utc=at_utc, failing=failing)
-    change = _last(store)
+    change = store.rollback(to, who=who, why=why, evidence=seen, at_utc=at_utc, failing=failing)
     if change.kind != "rollback" or (failing is not None and change.instead_of != failing):
-        raise InputError(f"{failing} is not the champion, {champion.id} is", where=symbol, remedy="nothing was changed")
-    return _tell(store, champion, change)
+        raise InputError(f"{failing} is not the champion, {change.id} is", where=symbol, remedy="nothing was changed")
+    return _tell(store, change)
 
 
 def finish_rollback(paths: Paths, symbol: str) -> RolledBack | None:
@@ -86,17 +86,17 @@ def finish_rollback(paths: Paths, symbol: str) -> RolledBack | None:
         StorageError: as `roll_back`.
     """
     store = ChampionStore(paths, symbol)
-    change = next((done for done in reversed(store.history()) if done.kind not in ("freeze", "unfreeze")), None)
+    change = last_taking_effect(store.history())
     if change is None or change.kind != "rollback":
         return None
     if any(event.id == _rollback_id(symbol, change) for event in read_events(paths)):
         return None  # the event is the last step
-    return _tell(store, store.current(), change)
+    return _tell(store, change)
 
 
-def _tell(store: ChampionStore, champion: Champion, change: Change) -> RolledBack:
+def _tell(store: ChampionStore, change: Change) -> RolledBack:
     """Everything behind the change of the store: overrides, report, event."""
-    paths = store.paths
+    paths, champion = store.paths, champion_of(OnDisk(change, (), ""), store.symbol)
     write_atomic(paths.overrides(store.symbol), champion.bytes)
     document = rollback_document(store, change)
     folder = paths.reports / change.when_utc[:10] / document["rollback_id"]
@@ -114,8 +114,8 @@ def _tell(store: ChampionStore, champion: Champion, change: Change) -> RolledBac
 
 def rollback_document(store: ChampionStore, change: Change) -> dict[str, Any]:
     """ROLLBACK.json: all that the report says, from the history alone."""
-    taken = next(
-        (done for done in reversed(store.history()) if done.id == change.instead_of and done.seq < change.seq), None
+    taken = last_taking_effect(
+        [done for done in store.history() if done.id == change.instead_of and done.seq < change.seq]
     )
     failed = dict(store.params_of(change.instead_of))
     return {
@@ -144,10 +144,3 @@ def _rollback_id(symbol: str, change: Change) -> str:
     stamp = change.when_utc[:19].replace("-", "").replace(":", "")
     name = hashlib.sha256(f"{symbol} {change.seq} {change.when_utc}".encode()).hexdigest()[:4]
     return f"{stamp}-{file_name(symbol)}-rollback-{name}"
-
-
-def _last(store: ChampionStore) -> Change:
-    history = store.history()
-    if not history:
-        raise InputError("nothing was ever promoted", where=store.symbol, remedy="nothing to roll back")
-    return history[-1]

@@ -7,7 +7,7 @@ second (engine/champion/reading.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,17 @@ from typing import Any
 from engine.champion.challengers import CHALLENGERS, Challenger, challenger_id, read_challengers, write_challengers
 from engine.champion.change import FORMAT, Before, Champion, Change, Kind, params_sha256, utc_text
 from engine.champion.log import append, cut, locked, one_line, storage_error
-from engine.champion.reading import HISTORY, STATE, OnDisk, champion_of, find, read_folder, read_state, replaced_by
+from engine.champion.reading import (
+    HISTORY,
+    STATE,
+    OnDisk,
+    champion_of,
+    find,
+    last_taking_effect,
+    read_folder,
+    read_state,
+    replaced_by,
+)
 from engine.errors import InputError, NightsoakError, StorageError
 from engine.files import to_json, write_atomic
 from engine.params import Params
@@ -107,7 +117,7 @@ class ChampionStore:
             new_id = f"c{number}-{params_sha256(params)[:8]}"
             return self._next(read, now, "promote", new_id, params, before, who, why, evidence, at_utc)
 
-        champion = self._change(change)
+        champion = self._change(change)[0]
         with suppress(NightsoakError), self.lock():  # it no longer waits; a list that cannot be read is told elsewhere
             waiting = self.challengers()
             left = [known for known in waiting if known.sha256 != champion.sha256]
@@ -124,8 +134,11 @@ class ChampionStore:
         evidence: Mapping[str, Any] | None = None,
         at_utc: datetime | None = None,
         failing: str | None = None,
-    ) -> Champion:
+    ) -> Change:
         """Put a former champion back, by default the one that this one replaced. A frozen champion may be rolled back.
+
+        Returns:
+            the change that was made; where `failing` is not the champion, the last promotion or rollback.
 
         Args:
             to: the id of any champion of the history, or "baseline".
@@ -136,9 +149,12 @@ class ChampionStore:
             StorageError: it could not be written; the champion is as it was.
         """
 
-        def change(now: Champion, read: OnDisk) -> Change | None:
+        def change(now: Champion, read: OnDisk) -> Change:
             if failing is not None and now.id != failing:
-                return None
+                last = last_taking_effect(read.changes)
+                if last is None:
+                    raise InputError("nothing was ever promoted", where=self.symbol, remedy="nothing to roll back")
+                return last
             target = to if to is not None else (now.former.id if now.former else None)
             if target is None:
                 raise InputError(
@@ -154,7 +170,9 @@ class ChampionStore:
                 params, previous = find(read, target, where=self.symbol)
             return self._next(read, now, "rollback", target, params, previous, who, why, evidence, at_utc)
 
-        return self._change(change)
+        made = self._change(change)[1]
+        assert made is not None
+        return made
 
     def freeze(
         self, frozen: bool = True, *, who: str = "operator", why: str = "", at_utc: datetime | None = None
@@ -169,7 +187,7 @@ class ChampionStore:
             made = self._next(read, now, kind, now.id, now.params, before, who, why, None, at_utc)
             return made.model_copy(update={"frozen": frozen, "since_utc": now.since_utc})
 
-        return self._change(change)
+        return self._change(change)[0]
 
     def challengers(self) -> tuple[Challenger, ...]:
         """Candidates that wait for their confirmation, oldest first.
@@ -186,6 +204,7 @@ class ChampionStore:
         why: str,
         origin: str,
         fresh_after_ns: int | None = None,
+        seen_tapes: Collection[str] = (),
         at_utc: datetime | None = None,
     ) -> Challenger:
         """Let `params` wait for a confirmation; a set that waits already is returned as it is.
@@ -193,6 +212,7 @@ class ChampionStore:
         Args:
             origin: the tune it comes from, or who proposes it.
             fresh_after_ns: market time before which windows were seen when it was chosen.
+            seen_tapes: digests of the tapes that were seen.
 
         Raises:
             InputError: it is the champion's own set.
@@ -202,7 +222,8 @@ class ChampionStore:
         params = Params().with_changes(params, where="the challenger")
         if params_sha256(params) == self.current().sha256:
             raise InputError("these are the champion's own parameters", where=self.symbol, remedy="propose others")
-        new = Challenger(challenger_id(params), params, utc_text(at_utc), why, origin, fresh_after_ns)
+        seen = tuple(sorted(set(seen_tapes)))
+        new = Challenger(challenger_id(params), params, utc_text(at_utc), why, origin, fresh_after_ns, seen)
         with self.lock():
             waiting = self.challengers()
             known = next((known for known in waiting if known.sha256 == new.sha256), None)
@@ -225,13 +246,14 @@ class ChampionStore:
             write_challengers(self.challengers_file, [known for known in waiting if known is not gone])
         return gone
 
-    def _change(self, make: Callable[[Champion, OnDisk], Change | None]) -> Champion:
+    def _change(self, make: Callable[[Champion, OnDisk], Change | None]) -> tuple[Champion, Change | None]:
+        """(the champion behind it, what `make` gave); nothing is written where that is nothing or of before."""
         with self.lock():
             read = read_folder(self.folder)
             now = champion_of(read, self.symbol)
             change = make(now, read)
-            if change is None:
-                return now
+            if change is None or change.seq <= now.seq:
+                return now, change
             self._mend(read)
             length = append(self.history_file, self._line(change))
             try:
@@ -240,7 +262,7 @@ class ChampionStore:
                 if read_state(self.state_file) != change:  # else it is there, and the history has made it durable
                     cut(self.history_file, length)
                     raise storage_error(self.state_file, error) from error
-            return champion_of(OnDisk(change, (*read.changes, change), ""), self.symbol)
+            return champion_of(OnDisk(change, (*read.changes, change), ""), self.symbol), change
 
     def _mend(self, read: OnDisk) -> None:
         """Write again what state or history lacks of the last change."""

@@ -5,7 +5,8 @@ notional per window.
 
     watched       x_w = 1e4 (P_w - F_w) / N, target 0, where the former runs beside it; else the level 1e4 P_w / N
                   (N the champion's own), target its healthy mean
-    rollback      the winsorised CUSUM of x_w alarms, or the loss breaker trips on P_w (engine/tuning/cusum.py)
+    rollback      the winsorised CUSUM of x_w alarms, or the loss breaker trips on the sum of P_w
+                  (engine/tuning/cusum.py)
     fallback      P_w < 0 in the last two windows that are known: the calming package until a window is not negative,
                   and no rollback: healthy nights do that too (docs/promotion.md)
 
@@ -72,6 +73,7 @@ def watch_champion(
     settings: JudgeSettings,
     *,
     healthy: tuple[WindowSeries, WindowSeries | None] | None = None,
+    quote_per_pnl: Array | None = None,
 ) -> Watch:
     """The verdict on the windows since the champion took effect, in order.
 
@@ -79,11 +81,13 @@ def watch_champion(
         champion: its windows.
         former: the shadow lane's, same ids; None where none ran.
         healthy: (champion's, former's) windows from before the promotion, for the baseline.
+        quote_per_pnl: per window, what PnL is multiplied by to be in the quote currency of the breaker's limits: the
+            mid where the contract is inverse, NaN where that is unknown; 1 by default.
     """
     ids, pnl, values, paired = _watched(champion, former)
     baseline, origin, start = _baseline(values, paired, healthy)
     cusum, alarm = _run_cusum(values, baseline, start, settings)
-    breaker, trip = _run_breaker(pnl, settings)
+    breaker, trip = _run_breaker(pnl if quote_per_pnl is None else pnl * quote_per_pnl, settings)
     negative_since = _negatives(ids, pnl)
 
     cusum_finding = (

@@ -1,41 +1,63 @@
-"""Every lane's windows of every run, with the set that ran in them: the rows of evidence_window.
+"""Every lane's windows of every run, with the set that ran in them: the rows of evidence_run and evidence_window.
 
-They are made once per run, and again where the run has got more records since. What a lane ran is read from run_start
-and from the `params` records behind it.
+They are made once per run, and again where the run has got more records since, or the code that makes them is another.
+What a lane ran is read from run_start and from the `params` records behind it. A run that cannot be built has a row
+that says why, and no windows.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from engine import instrument
+from engine.champion import market
 from engine.champion.change import params_sha256
+from engine.champion.market import grid_of
 from engine.errors import JournalError, NightsoakError, VerificationError
 from engine.params import Params
+from engine.warehouse import build as building
+from engine.warehouse import fees, fifo, scope
 from engine.warehouse.build import build
 from engine.warehouse.db import Warehouse
 from engine.warehouse.quality import require_sound
+from engine.warehouse.scope import load_run
 
 _STAMP = re.compile(r"(\d{8}T\d{6})-")
 _NS_PER_S = 1_000_000_000
 _SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("symbol", "run_id", "mode", "role", "params_sha256", "net", "notional")),
-        *((name, pa.int64()) for name in ("records", "begun_ns", "lane", "window", "start_ns", "end_ns")),
+        *((name, pa.string()) for name in ("symbol", "run_id", "role", "params_sha256", "net", "notional")),
+        *((name, pa.int64()) for name in ("lane", "window", "start_ns", "end_ns")),
         *((name, pa.decimal128(38, 18)) for name in ("mid_start", "mid_end")),
-        ("sound", pa.bool_()),
     ]
 )
 _INSERT = (
     "INSERT INTO evidence_window BY NAME SELECT * EXCLUDE (net, notional), CAST(net AS HUGEINT) AS net_units, "
     "CAST(notional AS HUGEINT) AS notional_units FROM incoming"
 )
+
+
+@cache
+def code_sha256() -> str:
+    """Of what decides the rows: this module, the scope of a run, its money, and every SQL file but the KPIs'."""
+    files = [Path(inspect.getfile(module)) for module in (building, fees, fifo, instrument, market, scope)]
+    files += [Path(__file__), *building.SQL.glob("*/*.sql")]
+    decide = [path for path in files if path.parent.name not in ("kpi", "schema", "quality")]
+    digest = hashlib.sha256()
+    for path in sorted(decide, key=lambda path: (path.parent.name, path.name)):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -53,32 +75,53 @@ class LaneSets:
 
 
 def gather_windows(wh: Warehouse, symbol: str) -> None:
-    """Bring evidence_window up to date for the symbol's runs."""
+    """Bring evidence_run and evidence_window up to date for the symbol's runs."""
     counted = dict(wh.execute("SELECT run_id, count(*) FROM raw_record WHERE symbol = ? GROUP BY run_id", [symbol]))
-    known = dict(
-        wh.execute("SELECT run_id, any_value(records) FROM evidence_window WHERE symbol = ? GROUP BY run_id", [symbol])
-    )
-    for run_id in sorted(run_id for run_id, records in counted.items() if known.get(run_id) != records):
-        rows = _rows(wh, symbol, run_id, counted[run_id])
+    known = {
+        run_id: (records, code)
+        for run_id, records, code in wh.execute(
+            "SELECT run_id, records, code FROM evidence_run WHERE symbol = ?", [symbol]
+        )
+    }
+    code = code_sha256()
+    for run_id in sorted(run_id for run_id, records in counted.items() if known.get(run_id) != (records, code)):
+        run, windows = _read(wh, symbol, run_id)
+        run |= {"symbol": symbol, "run_id": run_id, "records": counted[run_id], "code": code}
         with wh.transaction():
-            wh.execute("DELETE FROM evidence_window WHERE symbol = ? AND run_id = ?", [symbol, run_id])
-            with wh.incoming(pa.Table.from_pylist(rows, schema=_SCHEMA)):
+            for table in ("evidence_run", "evidence_window"):
+                wh.execute(f"DELETE FROM {table} WHERE symbol = ? AND run_id = ?", [symbol, run_id])
+            names = ", ".join(run)
+            wh.execute(f"INSERT INTO evidence_run ({names}) VALUES ({', '.join('?' * len(run))})", list(run.values()))
+            with wh.incoming(pa.Table.from_pylist(windows, schema=_SCHEMA)):
                 wh.execute(_INSERT)
 
 
-def _rows(wh: Warehouse, symbol: str, run_id: str, records: int) -> list[dict[str, Any]]:
-    """The run's rows; none where it cannot be read as a run."""
+def _read(wh: Warehouse, symbol: str, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(the run's row, its windows'); no windows where it cannot be read as a run."""
+    run = dict.fromkeys(("mode", "market", "venue", "grid", "generator", "profile", "tape_digest"), "")
     try:
         build(wh, run_id)
-    except JournalError:
-        return []
+        found = load_run(wh, run_id)
+    except JournalError as error:
+        return {**run, "begun_ns": 0, "sound": False, "unusable": error.what}, []
     try:
         require_sound(wh, run_id)
         sound = True
     except VerificationError:
         sound = False
-    mode, lanes = _lanes(wh, run_id)
-    begun_ns = _begun_ns(wh, run_id)
+    said = ("mode", "market", "generator", "profile", "tape_digest", "lanes", "ts_ns")
+    first = wh.execute(
+        f"SELECT {', '.join(said)} FROM raw_record WHERE type = 'run_start' AND run_id = ? ORDER BY seq LIMIT 1",
+        [run_id],
+    )[0]
+    start = dict(zip(said, first, strict=True))
+    run |= {name: start[name] or "" for name in said[:5]}
+    run |= {"venue": found.instrument.venue, "grid": grid_of(found.instrument)}
+    lanes = _lanes(wh, run_id, int(start["ts_ns"]), start["lanes"])
+    return {**run, "begun_ns": _begun_ns(run_id, found.start_ns), "sound": sound}, _windows(wh, symbol, run_id, lanes)
+
+
+def _windows(wh: Warehouse, symbol: str, run_id: str, lanes: Mapping[int, LaneSets]) -> list[dict[str, Any]]:
     rows = []
     for lane, role, window, start_ns, end_ns, mid_start, mid_end, net, notional in wh.execute(
         "SELECT c.lane, l.role, c.first_window, c.start_ns, c.end_ns, a.mid, b.mid, s.net, s.notional "
@@ -92,9 +135,6 @@ def _rows(wh: Warehouse, symbol: str, run_id: str, records: int) -> list[dict[st
             {
                 "symbol": symbol,
                 "run_id": run_id,
-                "records": records,
-                "mode": mode,
-                "begun_ns": begun_ns,
                 "lane": lane,
                 "role": role,
                 "window": window,
@@ -105,18 +145,13 @@ def _rows(wh: Warehouse, symbol: str, run_id: str, records: int) -> list[dict[st
                 "notional": None if notional is None else str(notional),
                 "mid_start": mid_start,
                 "mid_end": mid_end,
-                "sound": sound,
             }
         )
     return rows
 
 
-def _lanes(wh: Warehouse, run_id: str) -> tuple[str, dict[int, LaneSets]]:
-    """(mode, lane -> what it ran)."""
-    mode, start_ns, lanes = wh.execute(
-        "SELECT mode, ts_ns, lanes FROM raw_record WHERE type = 'run_start' AND run_id = ? ORDER BY seq LIMIT 1",
-        [run_id],
-    )[0]
+def _lanes(wh: Warehouse, run_id: str, start_ns: int, lanes: str | None) -> dict[int, LaneSets]:
+    """lane -> what it ran."""
     changes: dict[int, list[tuple[int, str]]] = {}
     for lane, at_ns, params in wh.execute(
         "SELECT lane, coalesce(effective_ts_ns, ts_ns), params FROM raw_record "
@@ -126,9 +161,9 @@ def _lanes(wh: Warehouse, run_id: str) -> tuple[str, dict[int, LaneSets]]:
         changes.setdefault(lane, []).append((int(at_ns), _digest(json.loads(params or "{}"))))
     found = {}
     for lane in json.loads(lanes or "[]"):
-        first = (int(start_ns), _digest(lane.get("params") or {}))
+        first = (start_ns, _digest(lane.get("params") or {}))
         found[lane["lane"]] = LaneSets((first, *changes.get(lane["lane"], ())))
-    return mode or "", found
+    return found
 
 
 def _digest(params: Mapping[str, Any]) -> str:
@@ -143,11 +178,11 @@ def _digest(params: Mapping[str, Any]) -> str:
         return ""
 
 
-def _begun_ns(wh: Warehouse, run_id: str) -> int:
+def _begun_ns(run_id: str, start_ns: int) -> int:
     match = _STAMP.match(run_id)
     if match is not None:
         try:
             return int(datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()) * _NS_PER_S
         except ValueError:
             pass
-    return int(wh.execute("SELECT min(start_ns) FROM core_run")[0][0])
+    return start_ns

@@ -16,6 +16,7 @@ from engine.live.health import Counters
 from engine.live.symbol import Batch, SymbolFeed
 from engine.market.book_scan import first_mid2
 from engine.market.tape import Tape
+from engine.market.tape_meta import ENDPOINT
 from engine.paths import file_name
 
 RECORDING = ".recording"
@@ -32,6 +33,7 @@ class Recording:
         counters: the feed's, of which each tape's `source` says what was counted while it grew.
         rotate_s: length of a tape; 0: one tape until the end.
         name: makes a tape's name of (symbol, time of its first event in ns); feed, symbol and UTC time if None.
+        endpoint: the feed is a server of the user's own, which the tape's `source` says.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Recording:
         *,
         rotate_s: float = 0.0,
         name: TapeName | None = None,
+        endpoint: bool = False,
     ) -> None:
+        self.source = f"{feed}-{ENDPOINT}" if endpoint else feed  # a tape of somebody's own server says so
         self.tapes, self.feed, self.symbols, self.counters = tapes, feed, symbols, counters
         self.rotate_ns = round(rotate_s * NS_PER_S)
         self.growing: dict[str, GrowingTape] = {}
@@ -72,7 +76,7 @@ class Recording:
 
     def _begin(self, symbol: SymbolFeed, local_ns: int) -> GrowingTape:
         folder = self.tapes / RECORDING / self._name(symbol.symbol, local_ns)
-        tape = GrowingTape.create(folder, symbol.book.builder.instrument, feed=self.feed)
+        tape = GrowingTape.create(folder, symbol.book.builder.instrument, feed=self.source)
         self._began[symbol.symbol] = local_ns, self.counters.as_dict()
         self.growing[symbol.symbol] = tape
         return tape

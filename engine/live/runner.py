@@ -80,7 +80,10 @@ class LiveSource:
         for one in settings.instruments:
             book = bybit.bybit_book(one) if is_bybit else binance.binance_book(one)
             self.symbols[one.symbol] = SymbolFeed(one.symbol, book, self.counters, settings.trade_ids)
-        self.recording = Recording(tapes, settings.feed, self.symbols, self.counters, rotate_s=rotate_s, name=name)
+        self.recording = Recording(
+            tapes, settings.feed, self.symbols, self.counters,
+            rotate_s=rotate_s, name=name, endpoint=bool(settings.endpoint),
+        )  # fmt: skip
         self.intake = Intake(
             settings, self.clock, self.queue, self.counters, self.symbols,
             bybit.route if is_bybit else binance.route, self.session, self.recording.append,

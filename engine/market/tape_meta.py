@@ -35,6 +35,10 @@ class Gap(_Frozen):
     reason: str
 
 
+ENDPOINT = "endpoint"
+"""In the `format` of a tape's source: it was recorded from a server of the user's own, not from the venue."""
+
+
 class SourceFile(_Frozen):
     """A raw file that a tape was made from; the name without its folder."""
 

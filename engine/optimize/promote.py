@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.champion.change import Champion, Change, params_sha256
-from engine.champion.ledger import PROMOTE, Grant, record_trial, spend, synchronise
+from engine.champion.ledger import PROMOTE, Grant, spend, synchronise
 from engine.champion.store import ChampionStore
-from engine.night import settle_tune
+from engine.night import record_tune, settle_tune
 from engine.paths import Paths
 from engine.search.tune import TuneResult
 from engine.warehouse.opening import open_warehouse
@@ -53,7 +53,7 @@ def settle(result: TuneResult, paths: Paths, *, number: int, min_delta_bps: floa
         return Became(f"Not promoted and nothing paid: the champion {now.id} {why}. {said}", None, None)
     decision = _decision(result, min_delta_bps)
     if result.verdict == PROMOTE:
-        _record(result, paths)
+        record_tune(result, paths)
         said = f"below --min-objective-delta {min_delta_bps:g} bps" if decision == HOLD else ""
     else:
         said = settle_tune(result, paths)
@@ -101,21 +101,6 @@ def _decision(result: TuneResult, min_delta_bps: float) -> str:
     if result.verdict == PROMOTE and result.evidence["effect"]["mean_bps"] < min_delta_bps:
         return HOLD
     return result.verdict
-
-
-def _record(result: TuneResult, paths: Paths) -> None:
-    evidence = result.evidence
-    with open_warehouse(paths) as warehouse:
-        record_trial(
-            warehouse,
-            paths,
-            result.symbol,
-            tune_id=result.tune_id,
-            trials=evidence["trials"],
-            lanes=result.document["effort"]["lanes"],
-            tape_digests=[*evidence["selection_tapes"], *evidence["fresh_tapes"]],
-            seed=evidence["seed"],
-        )
 
 
 def _evidence(result: TuneResult, grant: Grant) -> dict[str, Any]:

@@ -20,7 +20,8 @@ _BY_KIND = {
     "integer": "v seq ts_ns lane window_seconds window iteration start_ns events effective_ts_ns mid2 bid_ticks "
     "ask_ticks price_ticks qty_lots quote_mid2 fill_mid2 exch_ts_ns position_after_lots count",
     "id": "order_id",
-    "text": "type run_id symbol bot mode profile git source side event reason liquidity fee_currency",
+    "text": "type run_id symbol bot mode profile git source side event reason liquidity fee_currency market generator "
+    "tape_digest",
     "decimal": "position_start position_cap_qty mid bid ask amount price qty quote_mid fill_mid fee position_after "
     "latency_ms order_age_ms valid_book_ms",
     "boolean": "latency_modelled iteration_end",

@@ -46,7 +46,8 @@ def write_run(paths: Paths) -> Callable[..., str]:
     """Writes a journal: one round trip a window and lane earns what is asked for; mids are flat at 100 + window.
 
     Args of the call: stamp, lanes {lane: (role, params)}, pnl {lane: [quote per window]}; mode; changes
-    [(lane, at_s, params)]; window_s; market (added to the mids, another market); last_s (length of the last window).
+    [(lane, at_s, params)]; window_s; market (added to the mids, another stretch of it); last_s (length of the last
+    window); start_ns; more fields of run_start in `said` and of its instrument in `grid`. The market is generated.
     """
 
     def write(
@@ -60,6 +61,8 @@ def write_run(paths: Paths) -> Callable[..., str]:
         market: int = 0,
         last_s: float | None = None,
         start_ns: int = START_NS,
+        said: Mapping[str, object] | None = None,
+        grid: Mapping[str, str] | None = None,
     ) -> str:
         run_id = f"{stamp}-BTCUSDT-{market:04x}"
         records: list[tuple[float, int, dict[str, object]]] = []
@@ -69,6 +72,9 @@ def write_run(paths: Paths) -> Callable[..., str]:
             "bot": "test",
             "mode": mode,
             "profile": "S1",
+            "market": "generated",
+            "generator": "s1",
+            "tape_digest": f"tape {market}",
             "lanes": [{"lane": n, "role": role, "params": dict(params)} for n, (role, params) in lanes.items()],
             "instrument": {"tick": "0.01", "lot": "0.001", "contract": "linear", "contract_size": "1",
                            "quote_currency": "USDT", "pnl_currency": "USDT", "maker_fee_bps": "0",
@@ -76,12 +82,14 @@ def write_run(paths: Paths) -> Callable[..., str]:
             "position_start": "0", "position_cap_qty": "1000", "window_seconds": window_s, "latency_modelled": True,
             "git": "test",
         }  # fmt: skip
+        start |= said or {}
+        start["instrument"] = {**start["instrument"], **(grid or {})}
         records.append((0.0, 0, start | {"lane": 0}))
         for window in range(count):
             begin = window * window_s
             mid = f"{100 + market + window % 7}.00"
             length = last_s if last_s is not None and window == count - 1 else window_s
-            for at_s in range(begin + 1, begin + int(length), 30):
+            for at_s in range(begin + 1, begin + int(length), 90):
                 records.append((at_s, 0, {"type": "mark", "lane": 0, "mid": mid, "bid": mid, "ask": mid}))
             for lane, values in pnl.items():
                 value = values[window]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.champion.confirm import confirm
+from engine.champion.evidence import market_of
 from engine.champion.ledger import read_ledger, spend
 from engine.errors import StorageError
 from engine.params import Params
@@ -82,11 +83,48 @@ def test_one_that_is_not_shown_is_paid_for_and_taken_off(store, waiting, nights)
     assert len(read_ledger(store.paths, "BTCUSDT").confirmations) == 1
 
 
-def test_a_gate_that_fails_rejects(store, waiting, nights) -> None:
-    nights(2, 0.6)
-    done = judged(store, waiting, gate_failures=["cancel_ratio 0.7 is above 0.65"])
+FAILED = ["cancel_ratio: 0.7 is above 0.65"]
+NO_DATA = ["order_age_p95_ms: no data"]
+
+
+def test_gates_without_data_let_a_better_one_wait_and_one_that_fails_rejects(store, waiting, nights) -> None:
+    nights(1, 0.9)
+    done = judged(store, waiting, gates_missing=NO_DATA)
+    assert (done.judgement.verdict, done.promoted, done.grant) == ("INCONCLUSIVE", None, None)
+    assert NO_DATA[0] in done.reason and "better than the champion" in done.reason
+    done = judged(store, waiting, ran=False)
+    assert (done.judgement.verdict, done.promoted, done.grant) == ("INCONCLUSIVE", None, None)
+    assert "it did not run in this night" in done.reason and done.nights_missing is not None
+    assert store.challengers() == (waiting,)
+    done = judged(store, waiting, gate_failures=FAILED)
     assert (done.judgement.verdict, done.promoted) == ("REJECT", None)
-    assert store.current().seq == 0
+    assert FAILED[0] in done.reason and not done.grant.promoted
+    assert store.current().seq == 0 and store.challengers() == ()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_before_the_first_look_no_gate_rejects(store, waiting, write_run, sets, count) -> None:
+    lanes = {0: ("champion", Params()), 1: ("challenger", sets[0])}
+    write_run("20261102T220000", lanes, {0: [1.0] * 3 * count, 1: [2.0] * 3 * count} if count else {0: [], 1: []})
+    done = judged(store, waiting, gate_failures=FAILED, gates_missing=NO_DATA)
+    assert (done.judgement.verdict, done.grant, done.judgement.windows_usable) == ("INCONCLUSIVE", None, 3 * count)
+    assert store.challengers() == (waiting,)
+
+
+def test_a_promotion_says_on_which_market_it_rests(store, waiting, nights, write_run, sets) -> None:
+    nights(1, 0.9)
+    lanes = {0: ("champion", Params()), 1: ("challenger", sets[0])}
+    said = {"market": "recorded", "generator": None}
+    write_run("20261104T220000", lanes, {0: [1.0], 1: [0.0]}, said=said, grid={"venue": "bybit-linear"}, market=90)
+    done = judged(store, waiting)
+    assert (done.judgement.verdict, done.judgement.windows_usable) == ("INCONCLUSIVE", 1)
+    assert done.reason.endswith("on bybit-linear, profile S1")  # the market of the champion's last run
+    with Warehouse(store.paths.warehouse) as wh:
+        mock = market_of(wh, "BTCUSDT", "20261101T220000-BTCUSDT-0001")
+    done = judged(store, waiting, market=mock)
+    assert done.promoted is not None and done.reason.endswith("profile S1")
+    assert store.history()[-1].evidence["market"]["kind"] == "generated"
+    assert "the generated market of" in store.current().why
 
 
 def test_a_promotion_that_the_budget_does_not_cover_is_not_made(store, waiting, nights) -> None:
@@ -103,7 +141,7 @@ def test_a_promotion_that_the_budget_does_not_cover_is_not_made(store, waiting, 
 
 
 def test_a_frozen_champion_lets_it_wait(store, waiting, nights) -> None:
-    nights(2, 0.6)
+    nights(1, 0.9)
     store.freeze()
     done = judged(store, waiting)
     assert (done.grant, done.promoted) == (None, None)
@@ -113,7 +151,7 @@ def test_a_frozen_champion_lets_it_wait(store, waiting, nights) -> None:
 
 
 def test_stopped_between_paying_and_promoting_it_goes_on(store, waiting, nights, monkeypatch) -> None:
-    nights(2, 0.6)
+    nights(1, 0.9)
 
     def full(*args, **kwargs):
         raise StorageError("the disk is full", where="here", remedy="make room")
@@ -128,7 +166,7 @@ def test_stopped_between_paying_and_promoting_it_goes_on(store, waiting, nights,
 
 
 def test_after_a_rollback_the_old_evidence_does_not_promote_again(store, waiting, nights, sets) -> None:
-    nights(2, 0.6)
+    nights(1, 0.9)
     assert judged(store, waiting).promoted is not None
     store.rollback(who="t", why="worse", at_utc=JUDGED)
     again = store.propose(sets[0], why="once more", origin="op", at_utc=JUDGED)
