@@ -129,10 +129,13 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
                 time.sleep(0.1)
             yield re.findall(r'"address": "(tcp://[^"]+)"', file.read_text())[0]
         finally:
-            for process in reversed(started):
+            for process in reversed(started):  # a worker that has lost its scheduler waits for it, and hears nothing
                 process.terminate()
-            for process in started:
-                process.wait(30)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
 
 
 @extra
