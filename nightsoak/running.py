@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from typing import TypeVar
@@ -39,10 +40,13 @@ def run_flow(load: Callable[[], Callable[[], Result]], *, debug: bool) -> Result
             raise ours from error
         if debug or not isinstance(error, Exception):
             raise
+        own = "PREFECT_API_URL" in os.environ
         raise RunError(
             f"Prefect could not run the flow: {type(error).__name__}: {error}",
             where="flow",
-            remedy="run nightsoak doctor; --debug shows the traceback",
+            remedy="start the server that PREFECT_API_URL names, or unset it"
+            if own
+            else "run nightsoak doctor; --debug shows the traceback",
         ) from error
 
 

@@ -1,7 +1,7 @@
 """`make soak-test`: the long fault runs, and the recovery matrix made from them.
 
-Two lines of tests run side by side, since the shadow soak is ten minutes of waiting. Every test of the matrix leaves
-a row (conftest.py); the table of them is printed, and with RUNBOOK=1 put into docs/runbook.md.
+Three lines of tests run side by side, since much of each is waiting: the shadow soak alone for ten minutes. Every test
+of the matrix leaves a row (conftest.py); the table of them is printed, and with RUNBOOK=1 put into docs/runbook.md.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ FAULTS = {
 }
 """What every row is about, in the order of the page."""
 MATRIX = "tests/recovery"
-PREFECT = f"{MATRIX}/test_prefect.py"
+SHADOW = f"{MATRIX}/test_shadow_soak.py"
 LINES = {
-    "the matrix without Prefect": [[MATRIX, "--ignore", PREFECT, "-m", "soak or not soak"]],
-    "Prefect, kills of ingest, long lines": [[PREFECT, "-m", "soak"], ["-m", "soak", "--ignore", MATRIX]],
+    "the shadow soak": [SHADOW, "-m", "soak"],
+    "the rest of the matrix": [MATRIX, "--ignore", SHADOW, "-m", "soak or not soak"],
+    "kills of ingest, long lines, databases": ["-m", "soak", "--ignore", MATRIX],
 }
 
 
@@ -74,25 +75,15 @@ def page_with(text: str, matrix: str) -> str:
     return f"{head}{BEGIN}\n{matrix}\n{END}{tail}"
 
 
-def run(groups: list[list[str]]) -> int:
-    """The groups of a line one after the other; the worst exit code."""
-    codes = []
-    for words in groups:
-        argv = [sys.executable, "-m", "pytest", "-vv", "-s", "--durations=8", *words]
-        codes.append(subprocess.run(argv, cwd=CHECKOUT, check=False).returncode)
-    return max(codes)
-
-
 def main() -> int:
-    if sys.argv[1:]:  # a line of tests, in a process of its own
-        return run(LINES[sys.argv[1]])
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(os.environ.get("NIGHTSOAK_RECOVERY_ROWS", folder))
         rows.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {"NIGHTSOAK_RECOVERY_ROWS": str(rows)}
+        pytest = [sys.executable, "-m", "pytest", "-vv", "-s", "--durations=8"]
         lines = {
-            name: subprocess.Popen([sys.executable, __file__, name], cwd=CHECKOUT, env=environment) for name in LINES
+            name: subprocess.Popen([*pytest, *words], cwd=CHECKOUT, env=environment) for name, words in LINES.items()
         }
         codes = {name: line.wait() for name, line in lines.items()}
         found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in rows.glob("*.json")}
