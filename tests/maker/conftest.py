@@ -25,6 +25,7 @@ from engine.maker.state import (
     RULE_SYMMETRIC,
     Config,
 )
+from engine.maker.warm import S1_LANE
 from engine.market.checks import FAIL, check_columns
 from engine.market.events import BUY, CLEAR, COLUMN_DTYPES, DEPTH, GAP, LAST, MARKER, TRADE, Columns
 from engine.market.tape import exchange_order
@@ -213,18 +214,6 @@ def random_tape(messages: int, market: RandomMarket) -> Columns:
     for _ in range(messages):
         market.step()
     return market.out.columns()
-
-
-S1_LANE = {
-    "min_interval_ms": 70,
-    "replace_rate_per_min": 280,
-    "base_spread_bps_delta": 0.1,
-    "tail_age_ms": 650,
-    "impact_cap_ratio": 0.09,
-    "max_delta_ratio": 0.14,
-    "touch_dwell_ms": 25,
-    "min_lot": 1,
-}
 
 
 def random_lane(rng: np.random.Generator, rule: int) -> dict[str, float]:

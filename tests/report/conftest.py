@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.metrics import COMPONENTS, METRICS
+from engine.params import Params
 from engine.report.record import RunRecord
 from engine.tuning.bands import NetBands
 
@@ -16,16 +17,7 @@ START_NS = 1_723_161_600_000_000_000  # 2024-08-09 00:00 UTC
 WINDOW_S = 300
 NS = 10**9
 TARGETS = {"gross_bps": 8.0, "fees_eff_bps": -0.1, "slippage_bps": -2.0, "inventory_bps": -0.2}
-START = {
-    "min_interval_ms": 70,
-    "replace_rate_per_min": 280,
-    "base_spread_bps_delta": 0.1,
-    "tail_age_ms": 650,
-    "impact_cap_ratio": 0.09,
-    "max_delta_ratio": 0.14,
-    "touch_dwell_ms": 25,
-    "min_lot": 1,
-}
+START = dict(Params())
 ACTIONS = {
     "SUCCESS": "Keep these parameters as they are and run a 24-hour stability soak.",
     "WARN": "Apply the targeted package for the worst driver and soak for three hours again.",
