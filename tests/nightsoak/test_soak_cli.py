@@ -97,10 +97,11 @@ def test_the_second_soak_on_a_warehouse_exits_3_and_names_the_first(
 
 
 @pytest.mark.parametrize("feed", ["bybit", "binance"])
-def test_a_live_feed_is_refused_plainly(paths: Paths, capsys: pytest.CaptureFixture[str], feed: str) -> None:
+def test_a_live_feed_without_a_symbol_is_refused(paths: Paths, capsys: pytest.CaptureFixture[str], feed: str) -> None:
     code, line = failing(capsys, "--feed", feed)
     assert code == 2
-    assert "this version replays tapes" in line
+    assert "0 symbols are named" in line
+    assert not (paths.datasets / "runs").exists()
 
 
 @pytest.mark.parametrize(
