@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -33,14 +33,15 @@ _CLOCK_BOUND_NS = 10 * NS_PER_S
 
 
 @contextmanager
-def live_source(plan: RunPlan, *, resume_ns: int | None) -> Iterator[LiveSource]:
+def live_source(plan: RunPlan, stop_wanted: Callable[[], str], *, resume_ns: int | None) -> Iterator[LiveSource]:
     """The feed of a live run, with a book; recorded to the run's tape, which is sealed when the block is left.
 
     A run that is resumed (at `resume_ns`) seals what was recorded before, and records on beside it: <tape>.1,
     <tape>.2, ... What was recorded before a journal was begun is dropped: nobody acted on it.
 
     Raises:
-        FeedError: no book within a minute, the feed was lost for good, or the clock stands before what was journalled.
+        FeedError: no book within a minute, or before a stop is wanted; the feed was lost for good; or the clock stands
+            before what was journalled.
         StorageError: the tape cannot be written.
     """
     tapes, name = plan.tape.parent, plan.tape.name
@@ -60,7 +61,7 @@ def live_source(plan: RunPlan, *, resume_ns: int | None) -> Iterator[LiveSource]
                 where=plan.run_id,
                 remedy="it was set back meanwhile; start a new soak",
             )
-        source.wait_ready(_FIRST_BOOK_S)
+        source.wait_ready(_FIRST_BOOK_S, stop_wanted)
         yield source
 
 

@@ -48,7 +48,8 @@ def opened_bot(plan: RunPlan, ear: Ear, say: Callable[[Message], None], *, resum
     from engine.soak_market import tapes_of
 
     tail = _tail(plan, resume)
-    with live_source(plan, resume_ns=None if tail is None else tail.resume_ns) as source:
+    resume_ns = None if tail is None else tail.resume_ns
+    with live_source(plan, ear.stop_wanted, resume_ns=resume_ns) as source:
 
         def market(start: Start) -> LiveMarket:
             return LiveMarket(source, start.config, start.lanes, start.now_ns, start.positions_lots)

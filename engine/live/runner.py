@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -153,15 +154,20 @@ class LiveSource:
         """The clock that arrivals are stamped with: UTC ns, never back, never jumping."""
         return self.clock.now_ns()
 
-    def wait_ready(self, timeout_s: float) -> None:
+    def wait_ready(self, timeout_s: float, stop_wanted: Callable[[], str] = str) -> None:
         """Until every symbol has a two-sided book on its tape.
 
+        Args:
+            stop_wanted: gives a reason where the caller does not want to wait any longer.
+
         Raises:
-            FeedError: not within `timeout_s`, or the feed is over (then its own error).
+            FeedError: not within `timeout_s`, not before the caller's stop, or the feed is over (then its own error).
         """
         until_s = time.monotonic() + timeout_s
         while not all(name in self.recording.growing and self._tape(name).window for name in self.symbols):
             self._check()
+            if reason := stop_wanted():
+                raise FeedError(f"no book before the stop ({reason})", where=self.session.links[0].url)
             if time.monotonic() > until_s:
                 waiting = [name for name, symbol in self.symbols.items() if not symbol.live.mid2]
                 why = self.session.last_trouble or "no data"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 
 from engine.bot.journal import journal_files
+from engine.bot.process import BotProcess
+from engine.errors import FeedError
 from engine.live.venue_thread import VenueThread
 from engine.paths import CHECKOUT, Paths
 from engine.soak import NS_PER_S
@@ -121,3 +125,17 @@ def test_a_killed_flow_takes_everything_with_it(
     assert seconds < 60, "it lingered"
     seen = f"Killed (by the shell); bot and server are gone after {seconds:.1f} s"
     row("flow", seen=seen, lost="the rest of the run; no journalled record", seconds=None)
+
+
+def test_a_bot_that_waits_for_its_first_book_ends_when_told(
+    venue: VenueThread, live_plan: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    """It would wait for a minute."""
+    plan = live_plan(venue, 16, 2)
+    venue.inject("refuse", 600)
+    lock = plan.paths.locks / "account-SIMUSDT.lock"
+    with BotProcess(plan.file, plan.folder / "bot.log") as bot:
+        until(lambda: lock.exists() and plan.run_id in lock.read_text(), "bot at work")
+        os.kill(bot.pid, signal.SIGTERM)
+        with pytest.raises(FeedError, match="no book before the stop \\(terminated\\)"):
+            list(bot.messages())
