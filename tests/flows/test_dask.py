@@ -162,8 +162,6 @@ def test_two_workers_find_what_one_machine_finds_byte_for_byte(scheduler: str, t
     assert "TUNE.json" in here
     assert [name for name in here if here[name] != there.get(name)] == []
     assert (tmp_path / "dask.log").read_text().count("Registered to:") == 2
-    own = tune("own", "--workers", "2")
-    assert [name for name in here if here[name] != own.get(name)] == []
 
 
 def test_parts_join_to_the_whole(short_tape: Tape) -> None:
