@@ -23,6 +23,7 @@ from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_recipe import run_soak
 from engine.soak_steps import measure
+from engine.warehouse.db import Warehouse
 
 ROOT = Path(__file__).resolve().parents[1]
 SYMBOL = "SIMUSDT"
@@ -70,6 +71,25 @@ def test_a_challenger_with_few_windows_waits_and_says_how_many_nights_are_missin
     assert not read_ledger(plan.paths, SYMBOL).confirmations  # what is not final costs nothing
 
 
+def test_a_challenger_that_did_not_run_tonight_is_not_judged(plan: RunPlan) -> None:
+    store = ChampionStore(plan.paths, SYMBOL)
+    late = store.propose(Params().with_changes({"min_interval_ms": 200}), why="test", origin="test", at_utc=LONG_AGO)
+    ran, waits = confirm_challengers(plan)
+    assert waits.challenger == late and ran.challenger != late
+    assert waits.judgement.verdict == "INCONCLUSIVE" and waits.grant is None
+    assert "it did not run in this night" in waits.reason and "did not run" not in ran.reason
+    assert ran.market == waits.market and ran.market is not None and ran.market.kind == "generated"
+    store.withdraw(late.id)
+
+
+def test_the_market_of_a_run_is_in_its_journal(plan: RunPlan) -> None:
+    with Warehouse(plan.paths.warehouse) as warehouse:
+        rows = warehouse.execute(
+            "SELECT market, tape_digest, length(generator) FROM raw_record WHERE type = 'run_start'"
+        )
+    assert rows == [("generated", plan.tape_facts["digest"], 64)]
+
+
 def test_the_search_is_on_the_night_s_tape_alone(plan: RunPlan, tuned: TuneResult) -> None:
     assert [tape["digest"] for tape in tuned.document["tapes"]] == [plan.tape_facts["digest"]]
 
@@ -82,9 +102,30 @@ def test_what_the_search_found_waits_for_fresh_windows_and_is_counted_once(plan:
     (new,) = [one for one in store.challengers() if one.id not in before]
     assert new.params == tuned.challenger and new.id in said
     assert new.fresh_after_ns > plan.schedule.end_ns - 10**9  # what the search saw is no confirmation
+    assert new.seen_tapes == (plan.tape_facts["digest"],)
     (trial,) = read_ledger(plan.paths, SYMBOL).trials
     assert trial.trials == tuned.evidence["trials"] and trial.lanes == 4
+    assert trial.market_start_ns == plan.schedule.start_ns and trial.market_end_ns == new.fresh_after_ns - 1
     store.withdraw(new.id)
+
+
+def test_on_a_generated_market_another_seed_confirms_and_the_searched_one_does_not(
+    plan: RunPlan, tuned: TuneResult
+) -> None:
+    store = ChampionStore(plan.paths, SYMBOL)
+    settle_tune(tuned, plan.paths)
+    market = read_settings(plan.paths.config, "s1").with_run(seed=10, duration_s=30)
+    other = generate_tape(plan.paths.datasets / "other", market)
+    usable = []
+    for tape in (str(plan.tape), str(other.path)):
+        night = make_plan(plan.settings.model_copy(update={"tape": tape}), plan.paths)
+        run_soak(night)
+        measure(night, 0)
+        (found,) = [one for one in confirm_challengers(night) if one.challenger.params == FOUND]
+        usable.append((found.judgement.windows_usable, found.windows_left_out["not_fresh"] > 0))
+    assert usable[0] == (0, True)
+    assert usable[1][0] >= 5  # of 6 windows the tape's end may cut the last one short
+    store.withdraw(found.challenger.id)
 
 
 @pytest.mark.parametrize(("verdict", "challenger"), [("REJECT", "own"), ("HOLD", "own"), ("INCONCLUSIVE", "champion")])

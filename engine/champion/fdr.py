@@ -11,7 +11,7 @@ which as a recursion reads: time draws the wealth back to W_0 by half in half_li
 promotion gives alpha. W >= 0 at every T says that the estimated false promotions, sum w_i a_i, are at most
 alpha (sum w_i R_i + W_0 / alpha). So, with eta = W_0 / alpha,
 
-    E[sum w_i V_i] <= alpha E[sum w_i R_i + eta]        if P(p_i <= a | the past) <= a for every null (mFDR)
+    E[sum w_i V_i] <= alpha E[sum w_i R_i + eta]        if P(p_i <= a | the tests before) <= a for every null (mFDR)
     E[sum w_i V_i / (sum w_i R_i + eta)] <= alpha       if, beside it, the p-values are independent (FDR); a_i is then
                                                         monotone: promoting more in the past never lowers a level
 

@@ -53,7 +53,7 @@ def write_run(paths: Paths) -> Callable[..., str]:
     def write(
         stamp: str,
         lanes: Mapping[int, tuple[str, Params]],
-        pnl: Mapping[int, Sequence[float | None]],
+        pnl: Mapping[int, Sequence[float | tuple[float, float, float] | None]],
         *,
         mode: str = "replay",
         changes: Sequence[tuple[int, float, Params]] = (),
@@ -95,11 +95,11 @@ def write_run(paths: Paths) -> Callable[..., str]:
                 value = values[window]
                 if value is None:
                     continue
-                # two fills of 10 that leave no position and `value` of PnL
-                low, high = 100.0, 100.0 + value / 10
+                # two fills of 10 that leave no position and `value` of PnL, or (bought at, sold at, quantity)
+                low, high, qty = value if isinstance(value, tuple) else (100.0, 100.0 + value / 10, 10)
                 for side, price, shift in (("buy", low, 5.0), ("sell", high, 6.0)):
                     fill = {"type": "fill", "lane": lane, "order_id": f"{lane}-{window}-{side}", "side": side,
-                            "price": f"{price:.6f}", "qty": "10", "liquidity": "maker", "fee": "0",
+                            "price": f"{price:.6f}", "qty": f"{qty:g}", "liquidity": "maker", "fee": "0",
                             "fee_currency": "USDT", "quote_mid": mid, "fill_mid": mid}  # fmt: skip
                     records.append((begin + shift + lane * 0.1, 1, fill))
             end = {"type": "window_end", "lane": 0, "window": window, "iteration": 0, "iteration_end": False,

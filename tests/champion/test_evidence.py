@@ -7,19 +7,24 @@ import json
 import os
 from datetime import UTC, datetime
 
+import duckdb
 import numpy as np
 import pytest
 
+from engine.champion import windows
 from engine.champion.change import params_sha256
-from engine.champion.evidence import champion_windows, paired_windows
+from engine.champion.evidence import champion_windows, last_market, market_of, paired_windows
 from engine.champion.fdr import load_evidence
 from engine.champion.ledger import read_ledger, record_trial, spend, synchronise, synchronise_all
+from engine.champion.market import grid_of
 from engine.champion.store import ChampionStore
 from engine.errors import InputError, StorageError
 from engine.tuning.judge import judge_challenger, load_judge
 from engine.warehouse.care import backup, prune, restore
 from engine.warehouse.db import Warehouse
 from engine.warehouse.ingest import ingest
+from engine.warehouse.migrations import migrate, migration_files
+from engine.warehouse.parse import instrument_from
 from engine.warehouse.rebuild import rebuild
 
 
@@ -116,6 +121,129 @@ def test_since_a_moment_counts_replays_by_their_start_and_live_runs_by_the_marke
     assert paired.champion.window.tolist() == [200_000, 200_001]
 
 
+RECORDED = {"market": "recorded", "generator": None}
+BYBIT, BINANCE = {"venue": "bybit-linear"}, {"venue": "binance-usdm"}
+START_NS = 1_790_000_000_000_000_000
+
+
+def test_a_night_and_the_replay_of_its_tape_are_one_market(write_run, warehouse, sets, digests) -> None:
+    a, b, _ = sets
+    lanes, pnl = {0: ("champion", a), 1: ("challenger", b)}, {0: [1.0] * 3, 1: [2.0] * 3}
+    write_run("20261101T220000", lanes, pnl, mode="shadow", said=RECORDED, grid=BYBIT)
+    # the replay begins at the tape's first event, before the first whole second, and goes on behind the night's end
+    longer = {0: [1.0] * 5, 1: [2.0] * 5}
+    write_run("20261102T090000", lanes, longer, market=1, said=RECORDED, grid=BYBIT, start_ns=START_NS - 7_300_000_000)
+    wh = warehouse()
+    paired = paired_windows(wh, "BTCUSDT", *digests[:2])
+    assert paired.champion.window.tolist() == [0, 1, 2, 100_004]
+    assert paired.left_out["repeated"] == 4
+    assert paired.market.sentence == "bybit-linear, profile S1"
+    own = champion_windows(wh, "BTCUSDT", digests[0])
+    assert (len(own.champion.window), own.left_out["repeated"]) == (4, 4)
+    # what had run before the moment asked for is no new evidence when its tape is replayed after it
+    since = paired_windows(wh, "BTCUSDT", *digests[:2], since_utc="2026-11-02T00:00:00+00:00")
+    assert since.champion.window.tolist() == [100_004]
+
+
+OTHER_MARKETS = [
+    (RECORDED, BINANCE),
+    (RECORDED, {"venue": "bybit-linear", "tick": "0.02"}),
+    ({"market": "endpoint", "generator": None}, BYBIT),
+    ({"generator": "s2"}, {}),
+    ({"profile": "S2"}, {}),
+    ({"market": None, "generator": None}, {}),
+]
+
+
+def test_markets_do_not_pool(write_run, warehouse, sets, digests) -> None:
+    a, b, _ = sets
+    lanes = {0: ("champion", a), 1: ("challenger", b)}
+    first = write_run("20261101T220000", lanes, {0: [1.0] * 3, 1: [2.0] * 3})
+    others = [
+        write_run(f"2026111{n}T220000", lanes, {0: [1.0], 1: [2.0]}, market=9, said=said, grid=grid)
+        for n, (said, grid) in enumerate(OTHER_MARKETS)
+    ]
+    wh = warehouse()
+    assert last_market(wh, "BTCUSDT", digests[0]) == market_of(wh, "BTCUSDT", others[-1])
+    for run_id, count in ((first, 3), *((other, 1) for other in others)):
+        market = market_of(wh, "BTCUSDT", run_id)
+        for found in (
+            paired_windows(wh, "BTCUSDT", *digests[:2], market=market),
+            champion_windows(wh, "BTCUSDT", digests[0], market=market),
+        ):
+            assert (len(found.champion.window), found.market) == (count, market)
+
+
+def test_the_grid_is_the_same_however_its_decimals_are_written() -> None:
+    grids = []
+    for tick in ("0.01", "0.0100"):
+        said = {"tick": tick, "lot": "1e-3", "contract": "linear", "quote_currency": "USDT"}
+        grids.append(grid_of(instrument_from(said, "BTCUSDT")))
+    assert grids[0] == grids[1]
+    assert json.loads(grids[0])["lot"] == "0.001"
+
+
+def test_of_a_generated_market_the_search_s_tapes_are_not_fresh_and_others_are(
+    write_run, warehouse, sets, digests
+) -> None:
+    a, b, _ = sets
+    lanes, pnl = {0: ("champion", a), 1: ("challenger", b)}, {0: [1.0] * 2, 1: [2.0] * 2}
+    write_run("20261101T220000", lanes, pnl, market=1)
+    write_run("20261102T220000", lanes, pnl, market=2)
+    longer = {0: [1.0] * 3, 1: [2.0] * 3}  # the market of the first night again, longer: another tape, the same begin
+    write_run("20261103T220000", lanes, longer, market=1, said={"tape_digest": "longer"})
+    write_run("20261104T220000", lanes, pnl, market=4, said={"tape_digest": None})
+    wh = warehouse()
+    seen = {"fresh_after_ns": START_NS + 10**15, "seen_tapes": ["tape 1"]}
+    found = paired_windows(wh, "BTCUSDT", *digests[:2], **seen)
+    assert found.champion.window.tolist() == [100_000, 100_001, 200_002]
+    assert found.left_out["not_fresh"] == 6
+    by_time = paired_windows(wh, "BTCUSDT", *digests[:2], fresh_after_ns=START_NS + 10**15)
+    assert len(by_time.champion.window) == 0  # who does not know the tapes has the time alone
+
+
+def test_a_run_that_cannot_be_built_is_looked_at_once_and_any_run_again_with_other_code(
+    write_run, warehouse, sets, digests, monkeypatch
+) -> None:
+    lanes = {0: ("champion", sets[0])}
+    write_run("20261101T220000", lanes, {0: [1.0]}, grid={"lot": "7"})  # fills of 10 are no whole lots of 7
+    write_run("20261102T220000", lanes, {0: [1.0]}, market=1)
+    wh = warehouse()
+    built = []
+    real = windows.build
+    monkeypatch.setattr(windows, "build", lambda wh, run_id: built.append(run_id) or real(wh, run_id))
+    for _ in range(2):
+        assert len(champion_windows(wh, "BTCUSDT", digests[0]).champion.window) == 1
+    assert len(built) == 2
+    rows = wh.execute("SELECT run_id, unusable IS NULL FROM evidence_run ORDER BY run_id")
+    assert rows == [("20261101T220000-BTCUSDT-0000", False), ("20261102T220000-BTCUSDT-0001", True)]
+    monkeypatch.setattr(windows, "code_sha256", lambda: "other code")
+    assert len(champion_windows(wh, "BTCUSDT", digests[0]).champion.window) == 1
+    assert len(built) == 4
+
+
+def test_evidence_of_the_schema_before_is_kept(tmp_path) -> None:
+    folder = tmp_path / "schema"
+    folder.mkdir()
+    for file in migration_files()[:3]:
+        (folder / file.name).write_text(file.read_text())
+    path = tmp_path / "w.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        migrate(connection, where="w", folder=folder)
+        connection.execute(
+            "INSERT INTO evidence_window VALUES ('BTCUSDT', 'r', 9, 'replay', 5, 0, 'champion', 0, 0, 300, 'd', 1, 2, "
+            "100, 101, TRUE), ('BTCUSDT', 'r', 9, 'replay', 5, 0, 'champion', 1, 300, 600, 'd', 1, 2, 101, 102, TRUE)"
+        )
+    with Warehouse(path) as wh:
+        assert wh.execute("SELECT run_id, records, mode, begun_ns, sound, market FROM evidence_run") == [
+            ("r", 9, "replay", 5, True, "")
+        ]
+        assert wh.execute('SELECT "window", start_ns, net_units FROM evidence_window ORDER BY 1') == [
+            (0, 0, 1),
+            (1, 300, 1),
+        ]
+
+
 def test_what_was_looked_at_stays_when_its_run_is_pruned(write_run, warehouse, paths, sets, digests) -> None:
     a, b, _ = sets
     lanes, pnl = {0: ("champion", a), 1: ("challenger", b)}, {0: [1.0, 2.0], 1: [3.0, 4.0]}
@@ -151,7 +279,7 @@ def test_the_verdict_over_nights_says_how_many_are_missing(write_run, warehouse,
     rng = np.random.default_rng(1)
     settings = load_judge(paths.config)
     verdicts = []
-    for night in range(3):
+    for night in range(2):
         base = rng.normal(0, 0.4, 12)
         own = {0: base.tolist(), 1: (base + 0.8 + rng.normal(0, 0.2, 12)).tolist()}
         write_run(f"2026110{night + 1}T220000", lanes, own, market=night)
@@ -159,7 +287,7 @@ def test_the_verdict_over_nights_says_how_many_are_missing(write_run, warehouse,
             paired = paired_windows(wh, "BTCUSDT", *digests[:2])
         judgement = judge_challenger(paired.champion, paired.challenger, settings)
         verdicts.append((judgement.verdict, paired.nights_missing(judgement)))
-    assert verdicts == [("INCONCLUSIVE", (1, 7)), ("PROMOTE", (0, 0)), ("PROMOTE", (0, 0))]
+    assert verdicts == [("INCONCLUSIVE", (1, 7)), ("PROMOTE", (0, 0))]
 
 
 def pay(wh, paths, number, p_value, at_utc, decision="PROMOTE", digest="d"):

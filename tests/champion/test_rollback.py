@@ -67,6 +67,15 @@ def test_everything_is_restored_reported_and_told(paths, store, promoted, sets, 
     assert store.history()[-1].evidence["watch"]["pnl_quote"] == -290.0
 
 
+def test_the_report_tells_why_the_set_was_promoted_not_why_it_was_frozen(paths, store, promoted) -> None:
+    store.freeze(why="holiday")
+    done = roll_back(paths, "BTCUSDT", why="worse")
+    document = json.loads((done.folder / "ROLLBACK.json").read_text())
+    assert document["from"]["promoted_why"] == "shown again"
+    assert document["from"]["since_utc"] == promoted[1].since_utc
+    assert done.champion == store.current() and done.champion.frozen
+
+
 def test_a_rollback_by_hand_says_that_no_detector_took_part(paths, promoted) -> None:
     text = roll_back(paths, "BTCUSDT", why="asked for", who="op").report.read_text()
     assert "No detector took part" in text
@@ -162,7 +171,24 @@ def test_the_guard_finds_a_drop_since_the_promotion_over_nights(paths, store, se
     assert store.current().params == a
 
 
-def test_a_first_champion_that_fails_is_calmed_not_rolled_back(paths, store, write_run, sets) -> None:
+INVERSE = {"lot": "1", "contract": "inverse", "contract_size": "1", "quote_currency": "USD", "pnl_currency": "BTC"}
+
+
+@pytest.mark.parametrize(("contracts", "label"), [(10, "HEALTHY"), (10_000, "ROLLBACK")])
+def test_the_breaker_takes_pnl_in_coins_at_the_mid(paths, store, write_run, contracts, label) -> None:
+    """Bought at 60,060, sold at 60,000: 10,000 contracts lose 10,000/60,000 - 10,000/60,060 = 0.000167 BTC, or 9.99
+    USD a window; 30 of them 300 USD, which is 0.005 in the PnL currency, far below a limit of 250 read as BTC."""
+    store.promote(Params(min_interval_ms=90), who="t", why="", at_utc=datetime(2026, 10, 30, tzinfo=UTC))
+    losing = {0: [(60_060.0, 60_000.0, contracts)] * 30}
+    write_run("20261101T220000", {0: ("champion", store.current().params)}, losing, grid=INVERSE, market=59_900)
+    with Warehouse(paths.warehouse) as wh:
+        ingest(wh, [paths.journals])
+        watch = guard(wh, store).watch
+    assert watch.findings["breaker"]["label"] == label
+    assert watch.pnl_quote == pytest.approx(-30 * contracts * 60_000 * (1 / 60_000 - 1 / 60_060), rel=0.01)
+
+
+def test_initial_values_that_fail_are_reported_not_rolled_back(paths, store, write_run, sets) -> None:
     write_run("20261101T220000", {0: ("champion", Params())}, {0: [-200.0, -90.0]})
     with Warehouse(paths.warehouse) as wh:
         ingest(wh, [paths.journals])
