@@ -35,6 +35,7 @@ def nightsoak(*words: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_server")
 def test_a_soak_ends_with_verdict_report_and_hint_and_the_gate_decides_the_exit_code(
     paths: Paths, short_tape: Tape, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from nightsoak.__main__ import main
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shared_server")
 def test_a_tune_ends_with_a_verdict_a_report_and_a_hint(paths: Paths, short_tape: Tape, tmp_path: Path) -> None:
     later = generate_tape(tmp_path / "later", read_settings(paths.config, "s1").with_run(seed=9, duration_s=60))
     words = ["tune", "--tape", str(short_tape.path), str(later.path), "--trials", "4", "--lanes", "2"]
