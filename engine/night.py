@@ -126,9 +126,11 @@ def _gates(totals: Mapping[str, Any], gates: Gates) -> tuple[list[str], list[str
 
 
 def tuning_of(plan: RunPlan, tuning: TuneSettings) -> TuneSettings:
-    """`tuning` on what the night recorded: the newest recorded tapes after a live night, else the tape it replayed."""
+    """`tuning` on what the night recorded: its market's newest recorded tapes after a live night, else the tape it
+    replayed."""
+    of = {"symbol": plan.symbol, "venue": str(plan.tape_facts.get("venue", ""))} if plan.live else {}
     tapes = () if plan.live else (str(plan.tape),)
-    return tuning.model_copy(update={"tapes": tapes, "window_seconds": plan.schedule.window_seconds})
+    return tuning.model_copy(update={"tapes": tapes, **of, "window_seconds": plan.schedule.window_seconds})
 
 
 def record_tune(result: TuneResult, paths: Paths) -> None:

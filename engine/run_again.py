@@ -65,6 +65,11 @@ def find_tape(
     )
 
 
+def tape_of_digest(name: str, digest: str, paths: Paths, places: Sequence[Path]) -> Path | None:
+    """The folder of a tape with that digest, looked for under its name, in `places` and among the datasets."""
+    return next((folder for folder in _candidates(name, paths, places) if _digest(folder) == digest), None)
+
+
 def _candidates(name: str, paths: Paths, places: Sequence[Path]) -> Iterator[Path]:
     """Folders that hold a tape, the likeliest first."""
     datasets = dict.fromkeys((paths.datasets, CHECKOUT / "datasets"))

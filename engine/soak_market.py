@@ -7,7 +7,6 @@ replays, verification) takes the recorded tape as if it had been given.
 from __future__ import annotations
 
 import glob
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,8 +45,7 @@ def default_tape(settings: SoakSettings, paths: Paths) -> tuple[Path, SimulatorS
     """Where the generated tape of these settings belongs, and the market it is made of."""
     market = read_settings(paths.config, MARKET)
     market = market.with_run(seed=settings.seed, duration_s=round(settings.hours * _SECONDS_PER_HOUR))
-    digest = hashlib.sha256(market.model_dump_json(exclude={"comment", "expected_sha256"}).encode()).hexdigest()
-    return paths.tapes / f"generated-{MARKET}-{market.duration_s}s-seed{market.seed}-{digest[:8]}", market
+    return paths.tapes / f"generated-{MARKET}-{market.duration_s}s-seed{market.seed}-{market.digest[:8]}", market
 
 
 def check_market(settings: SoakSettings, paths: Paths) -> str:

@@ -32,6 +32,7 @@ from engine.report.manifest import (
     build_manifest,
     code_sha256,
     lock_sha256,
+    read_manifest_json,
 )
 from engine.report.record import EDGE, GATE, METRICS_FILE, OVERRIDES, RunRecord
 from engine.report.render import REPORT, SUMMARY, render
@@ -112,9 +113,9 @@ def verify_run(folder: Path, paths: Paths, *, tapes: Sequence[Path] = (), listen
             text = "the run was not made again: its tape is not what it was"
             return Verification(manifest["run_id"], False, 0, (*inputs, *tape_changes), tuple(own), open=(text,))
         again = make_again(manifest, tape, paths, Path(home), listen)
-        recorded, made = _read(folder), _read(again)
+        recorded, made = read_artefacts(folder), read_artefacts(again)
     inputs, known = (*inputs, *tape_changes), {*manifest["artefacts"], *made}
-    findings = _compare_files({name: data for name, data in recorded.items() if name in known}, made)
+    findings = compare_files({name: data for name, data in recorded.items() if name in known}, made)
     notes = [*_notes(inputs, findings), *(f"{name} is no artefact: not looked at" for name in recorded.keys() - known)]
     return Verification(manifest["run_id"], not findings, len(made), inputs, tuple(findings), tuple(sorted(notes)))
 
@@ -126,17 +127,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         InputError: it cannot be read, or another version wrote it.
     """
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path), remedy="name the folder of a run") from error
-    if isinstance(manifest, dict) and manifest.get("kind") == "baseline":
+    manifest = read_manifest_json(folder)
+    if manifest.get("kind") == "baseline":
         raise InputError("is a ladder", where=str(folder), remedy=f"verify its runs: {' '.join(manifest['runs'])}")
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if manifest.get("format") != FORMAT:
         raise InputError(f"is not format {FORMAT}", where=str(path), remedy="verify it with the version that wrote it")
-    missing = [name for name in _NEEDED if name not in manifest]
-    if missing:
-        raise InputError(f"has no {missing[0]}", where=str(path), remedy="restore the file")
+    read_manifest_json(folder, _NEEDED)
     for name, value, pattern in (
         ("run_id", manifest["run_id"], _RUN_ID),
         ("plan.profile", manifest["plan"]["profile"], _PROFILE),
@@ -191,7 +187,7 @@ def _once_only(
     if not own:
         findings += _edited(folder, manifest)
         made = render({name: json.loads((folder / name).read_bytes()) for name in _NUMBERS})
-        findings += _compare_files({name: (folder / name).read_bytes() for name in made}, made)
+        findings += compare_files({name: (folder / name).read_bytes() for name in made}, made)
     missing = (
         f"the run {'was interrupted' if manifest['interrupted'] else 'lost its bot'} at a moment that cannot be "
         f"repeated: {', '.join(_NUMBERS)} were not made again; only their sha256, the manifest and the documents "
@@ -203,7 +199,7 @@ def _once_only(
 # --- the comparison --------------------------------------------------------------------------------------------------
 
 
-def _compare_files(recorded: Mapping[str, bytes], made: Mapping[str, bytes]) -> list[Finding]:
+def compare_files(recorded: Mapping[str, bytes], made: Mapping[str, bytes]) -> list[Finding]:
     """How the artefacts differ; code and lock hashes are inputs, not results."""
     found = []
     for name in sorted({*recorded, *made}, key=_place):
@@ -241,7 +237,8 @@ def _first_line(name: str, one: bytes, other: bytes) -> Finding:
     return Finding(name, "its length", f"{len(one)} bytes", f"{len(other)} bytes")
 
 
-def _read(folder: Path) -> dict[str, bytes]:
+def read_artefacts(folder: Path) -> dict[str, bytes]:
+    """All files of a report's folder but the wall clock, by their path in it."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

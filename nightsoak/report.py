@@ -15,10 +15,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add this group's commands."""
     report = commands.add_parser(
         "report",
-        help="render a run's report again and show its verdict",
+        help="render a run's, a ladder's or a tune's report again and show its verdict",
         description="Renders SOAK_RESULTS.md, summary.txt and the charts again from the run's JSON files.",
     )
-    report.add_argument("run_name", metavar="RUN", help="a run id, the path of a run's folder, or latest")
+    report.add_argument("run_name", metavar="RUN", help="the id or the folder of a run, ladder or tune, or latest")
     shown = report.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     shown.add_argument("--markdown", action="store_true", help="print SOAK_RESULTS.md instead of the table")
@@ -30,11 +30,16 @@ def _report(args: argparse.Namespace) -> int:
     from engine.report.artefacts import render_again, report_path
     from engine.report.baseline_artefacts import BASELINE, DOCUMENT, render_baseline_again
     from engine.report.index import resolve_run
+    from engine.report.tune_artefacts import DOCUMENT as TUNE_DOCUMENT
+    from engine.report.tune_artefacts import TUNE, render_tune_again
     from nightsoak.baseline import print_decision
+    from nightsoak.tune import print_tune
 
     folder = resolve_run(args.run_name, Paths.from_environment().reports)
     if (folder / BASELINE).is_file():
         render, document, show = render_baseline_again, folder / DOCUMENT, print_decision
+    elif (folder / TUNE).is_file():
+        render, document, show = render_tune_again, folder / TUNE_DOCUMENT, print_tune
     else:
         render, document, show = render_again, report_path(folder), print_verdict
     changed = render(folder)

@@ -27,6 +27,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "1 with --gate and no PROMOTE, 2 bad input, 3 could not run or finish, 130 interrupted.",
     )
     tune.add_argument("--tape", nargs="+", default=(), metavar="DIR", help="tapes of one instrument; two at least")
+    tune.add_argument("--symbol", default="", help="of the recorded tapes (default: the newest one's)")
+    tune.add_argument("--venue", default="", help="of the recorded tapes (default: the newest one's)")
     tune.add_argument("--trials", type=count, help="parameter sets to try (default: the profile's)")
     tune.add_argument("--lanes", type=count, help="parameter sets in a batch (default: the profile's)")
     tune.add_argument("--seed", type=whole_number, default=0, help="seed of the search (default 0)")
@@ -120,4 +122,4 @@ def print_tune(folder: Path) -> None:
         print(f"- {fact}")
     path = (folder / DOCUMENT).absolute()
     print(f"report: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True)
-    hint(f"{view.next} {view.next_command}")
+    hint(f"{view.next.removeprefix('Next: ')} {view.next_command}")

@@ -20,13 +20,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add this group's commands."""
     verify = commands.add_parser(
         "verify",
-        help="do a run again from its folder and compare every artefact",
-        description="Makes the run again from truth_manifest.json, in a temporary folder, and compares every artefact "
+        help="do a run, or a tune, again from its folder and compare every artefact",
+        description="Makes the run or the tune again from its folder, in a temporary one, and compares every artefact "
         "but wall_clock.json byte for byte. A generated tape that is not there is generated again.",
         epilog="Exit codes: 0 the same; 1 something differs (it is named, and the input that changed) or is open; "
         "2 no such run or tape.",
     )
-    verify.add_argument("run_name", metavar="RUN", help="a run id, the path of a run's folder, or latest")
+    verify.add_argument("run_name", metavar="RUN", help="a run's or a tune's id, the path of its folder, or latest")
     verify.add_argument(
         "--tape", dest="tapes", type=Path, action="append", default=[], metavar="DIR", help="look for the tape here"
     )
@@ -48,13 +48,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _verify(args: argparse.Namespace) -> int:
     from engine.paths import Paths
     from engine.report.index import resolve_run
+    from engine.report.manifest import read_manifest_json
+    from engine.search.verify_tune import KIND, verify_tune
     from engine.verify import verify_run
     from nightsoak.progress import showing_progress
 
     paths = Paths.from_environment()
     folder = resolve_run(args.run_name, paths.reports)
     with showing_progress() as listener:
-        result = verify_run(folder, paths, tapes=args.tapes, listen=lambda message: listener(dict(message)))
+        if read_manifest_json(folder).get("kind") == KIND:
+            result = verify_tune(folder, paths, tapes=args.tapes, tell=listener)
+        else:
+            result = verify_run(folder, paths, tapes=args.tapes, listen=lambda message: listener(dict(message)))
     if args.json:
         emit_json(result.to_json() | {"folder": str(folder)})
     else:

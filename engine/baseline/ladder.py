@@ -270,8 +270,7 @@ def _mock_markets(settings: BaselineSettings, paths: Paths, progress: Progress |
     symbols, markets = _symbols(settings, ()), []
     for done, symbol in enumerate(symbols):
         market = mock_market(settings, paths, symbol)
-        digest = hashlib.sha256(market.model_dump_json(exclude={"comment", "expected_sha256"}).encode()).hexdigest()
-        name = f"generated-{market.market}-{symbol}-{market.duration_s}s-{digest[:8]}"
+        name = f"generated-{market.market}-{symbol}-{market.duration_s}s-{market.digest[:8]}"
         folder = paths.tapes / name
         if not folder.exists():
             generate_tape(folder, market, progress=_share(progress, done, len(symbols)))

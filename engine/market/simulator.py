@@ -136,6 +136,12 @@ class SimulatorSettings(ConfigModel):
             min_qty_lots=self.min_qty_lots,
         )
 
+    @property
+    def digest(self) -> str:
+        """sha256 of all that decides the events: names the tape's folder."""
+        text = self.model_dump_json(exclude={"comment", "expected_sha256"})
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def with_run(self, *, seed: int | None = None, duration_s: int | None = None) -> SimulatorSettings:
         """The same market with another seed or length; the expected digests stay only if nothing changed."""
         seed = self.seed if seed is None else seed

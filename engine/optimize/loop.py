@@ -13,7 +13,6 @@ from engine.locks import FileLock
 from engine.optimize.record import Record
 from engine.optimize.rounds import play_round, report_of
 from engine.optimize.settings import OptimizeSettings
-from engine.optimize.tapes import NEEDED
 from engine.paths import Paths
 from engine.search.rounds import Listener
 
@@ -78,22 +77,21 @@ def optimize(settings: OptimizeSettings, paths: Paths, tell: Listener = lambda _
             raise _Stopped
 
     there = f"the stop file {stop_file} is there"
-    if stop_file.exists():
-        return outcome(f"{there}, nothing was done; remove it to begin")
     with FileLock(state_file.with_name(f".{state_file.name}.lock"), what="this optimiser's state"):
         for note in record.load():
             tell({"event": "note", "text": note})
+        if stop_file.exists():
+            return outcome(f"{there}, nothing was done; remove it to begin")
         told = ""
         while True:
             if stop_file.exists():
                 return outcome(there)
-            if played >= (settings.max_rounds or played + 1):
+            if settings.max_rounds is not None and played >= settings.max_rounds:
                 return outcome(f"--max-rounds {settings.max_rounds} are played")
             if settings.max_runtime_sec is not None and time.monotonic() - begun >= settings.max_runtime_sec:
                 return outcome(f"the {settings.max_runtime_sec:g} s of --max-runtime-sec are over")
-            waiting = ""
             try:
-                found = play_round(record, settings, paths, listen, seconds_left)
+                waiting = play_round(record, settings, paths, listen, seconds_left)
             except _Stopped:
                 return outcome(f"{there}; round {record.state.round} goes on where it stopped with the next start")
             except LockHeldError as error:
@@ -101,14 +99,13 @@ def optimize(settings: OptimizeSettings, paths: Paths, tell: Listener = lambda _
                     raise
                 waiting = str(error)
             else:
-                if found is None:
+                if waiting is None:
                     played += 1
                     told = ""
                     tell({"event": "round", "round": record.state.rounds[-1]})
                     if not settings.continuous:
                         return outcome("one round was asked for; --continuous goes on")
                     continue
-                waiting = f"{found} of the {NEEDED} new tapes that a round needs"
                 if not settings.continuous:
                     return outcome(f"{waiting}; nothing was done")
             if waiting != told:

@@ -31,27 +31,27 @@ from engine.search.tune_plan import check_inputs
 
 def play_round(
     record: Record, settings: OptimizeSettings, paths: Paths, tell: Listener, seconds_left: Callable[[], float | None]
-) -> int | None:
+) -> str | None:
     """Begin a round, or go on with the one that was left, up to its end.
 
     Returns:
-        None when the round is over; the number of new tapes where they were too few, and nothing was done.
+        None when the round is over; what it waits for where there were too few new tapes, and nothing was done.
 
     Raises:
         InputError: tapes, champion or configuration.
         StorageError, LockHeldError: done again it goes on where it stopped.
     """
     if record.state.open is None:
-        found = _begin(record, settings, paths, tell)
-        if found < NEEDED:
-            return found
+        waits = _begin(record, settings, paths, tell)
+        if waits:
+            return waits
     opened: dict[str, Any] = record.state.open or {}
     number, symbol = record.state.round, record.state.symbol
     before = opened["champion"]["id"]
 
     if not _written(record, "verdict"):
         folders = tuple(opened["folders"])
-        result = run_tune(settings.tuning(folders, number, seconds_left()), paths, tell=tell)
+        result = run_tune(settings.tuning(folders, number), paths, tell=tell, seconds_left=seconds_left())
         publish_tune(result.document, result.trials, paths.reports, wall_clock=result.wall_clock)
         record.write("verdict", symbol=symbol, champion_before=before, champion_after=before, **_verdict(result))
     if not _written(record, "champion"):
@@ -83,14 +83,15 @@ def report_of(tune_id: str, paths: Paths) -> Path:
     return paths.reports / f"{tune_id[:4]}-{tune_id[4:6]}-{tune_id[6:8]}" / tune_id / DOCUMENT
 
 
-def _begin(record: Record, settings: OptimizeSettings, paths: Paths, tell: Listener) -> int:
-    """Write the round's first line; how many new tapes there are, with fewer than NEEDED nothing is written."""
-    found = new_tapes(settings, paths, record.state, lambda share: tell({"event": "generating", "share": share}))
+def _begin(record: Record, settings: OptimizeSettings, paths: Paths, tell: Listener) -> str:
+    """Write the round's first line; "", or what is missing for it, and nothing is written."""
+    new = new_tapes(settings, paths, record.state, lambda share: tell({"event": "generating", "share": share}))
+    found = new.tapes
     if len(found) < NEEDED:
-        return len(found)
+        return f"{len(found)} of the {NEEDED} new tapes that a round needs{new.left_out}"
     folders = tuple(str(folder) for _, folder in found)
     number = record.state.round + 1
-    check_inputs(settings.tuning(folders, number, None), paths)
+    check_inputs(settings.tuning(folders, number), paths)
     symbol = found[0][0].symbol
     champion = ChampionStore(paths, symbol).current()
     former = champion.former
@@ -99,7 +100,7 @@ def _begin(record: Record, settings: OptimizeSettings, paths: Paths, tell: Liste
         symbol=symbol,
         champion_before=champion.id,
         champion_after=champion.id,
-        done=f"{len(found)} new tapes",
+        done=f"{len(found)} new tapes{new.left_out}",
         data={
             "folders": list(folders),
             "digests": [meta.digest for meta, _ in found],
@@ -111,7 +112,7 @@ def _begin(record: Record, settings: OptimizeSettings, paths: Paths, tell: Liste
             },
         },
     )
-    return len(found)
+    return ""
 
 
 def _drift(record: Record, settings: OptimizeSettings, paths: Paths) -> None:
@@ -170,7 +171,7 @@ def _result(record: Record, settings: OptimizeSettings, paths: Paths, tell: List
         times = json.loads((folder / WALL_CLOCK).read_bytes())
     except (InputError, OSError, ValueError, KeyError):
         folders = tuple((record.state.open or {})["folders"])
-        return run_tune(settings.tuning(folders, record.state.round, None), paths, tell=tell)
+        return run_tune(settings.tuning(folders, record.state.round), paths, tell=tell)
     found = document["challenger"]
     return TuneResult(
         tune_id=document["id"],

@@ -54,7 +54,7 @@ class OptimizeSettings(ConfigModel):
     def stop_path(self, paths: Paths) -> Path:
         return Path(self.stop_file) if self.stop_file else self.state_path(paths).with_name(STOP)
 
-    def tuning(self, folders: tuple[str, ...], number: int, seconds_left: float | None) -> TuneSettings:
+    def tuning(self, folders: tuple[str, ...], number: int) -> TuneSettings:
         """The tune of round `number` on the tapes in `folders`."""
         return TuneSettings(
             tapes=folders,
@@ -64,5 +64,5 @@ class OptimizeSettings(ConfigModel):
             profile=self.profile,
             window_seconds=self.window_seconds,
             maker_profile=self.maker_profile,
-            max_runtime_sec=seconds_left,
+            max_runtime_sec=self.max_runtime_sec,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import InputError, TapeError
@@ -15,20 +16,38 @@ from engine.optimize.record import State
 from engine.optimize.settings import OptimizeSettings
 from engine.paths import Paths
 from engine.search.settings import load_search
-from engine.search.tune_plan import recorded_tapes
+from engine.search.trial_windows import whole_windows
+from engine.search.tune_tapes import recorded_tapes
 
 NEEDED = 2
 _SEEDS_A_ROUND = 2
 Found = list[tuple[TapeMeta, Path]]
 
 
-def new_tapes(settings: OptimizeSettings, paths: Paths, state: State, progress: Callable[[float], None]) -> Found:
-    """The next round's tapes; fewer than NEEDED where there are no more. With `mock` they are made.
+@dataclass(frozen=True)
+class NewTapes:
+    """`tapes`: the next round's, fewer than NEEDED where there are no more. `short`: the names of those that were
+    found and left out, because they hold no window."""
+
+    tapes: Found
+    short: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> str:
+        return f" (left out, without one whole window: {', '.join(self.short)})" if self.short else ""
+
+
+def new_tapes(settings: OptimizeSettings, paths: Paths, state: State, progress: Callable[[float], None]) -> NewTapes:
+    """The next round's tapes. With `mock` they are made.
 
     Raises:
         InputError: a tape that was named is none, is of another symbol than the state's, or stands alone.
     """
-    found = _generated(settings, paths, state, progress) if settings.mock else _found(settings, paths)
+    short: tuple[str, ...] = ()
+    if settings.mock:
+        found = _generated(settings, paths, state, progress)
+    else:
+        found, short = _found(settings, paths, state.symbol)
     fresh: dict[str, tuple[TapeMeta, Path]] = {}
     for meta, folder in found:
         if state.symbol and meta.symbol != state.symbol:
@@ -51,23 +70,30 @@ def new_tapes(settings: OptimizeSettings, paths: Paths, state: State, progress: 
     if len(chosen) >= NEEDED:
         for _, folder in chosen:
             Tape.open(folder, verify=True)  # a damaged one is refused before the round begins
-    return chosen
+    return NewTapes(chosen, short)
 
 
-def _found(settings: OptimizeSettings, paths: Paths) -> Found:
+def _found(settings: OptimizeSettings, paths: Paths, symbol: str) -> tuple[Found, tuple[str, ...]]:
+    """Tapes, and the names of those too short. One that was named itself is taken as it is, and refused later."""
     if not settings.tapes:
-        return [(read_meta(folder), folder) for folder in recorded_tapes(paths)]
+        recorded = recorded_tapes(paths, settings.window_seconds, symbol=symbol)
+        return [(read_meta(folder), folder) for folder in recorded.folders], tuple(one.name for one in recorded.short)
     found: Found = []
+    short: list[str] = []
     for named in map(Path, settings.tapes):
         if named.is_dir() and not (named / META_FILE).exists():
             for file in sorted(named.glob(f"*/{META_FILE}")):
                 try:
-                    found.append((read_meta(file.parent), file.parent))
+                    meta = read_meta(file.parent)
                 except TapeError:
                     continue  # a damaged one among others: not a choice of ours to make
+                if whole_windows(meta, settings.window_seconds):
+                    found.append((meta, file.parent))
+                else:
+                    short.append(file.parent.name)
         else:
             found.append((read_meta(named), named))
-    return found
+    return found, tuple(short)
 
 
 def _generated(settings: OptimizeSettings, paths: Paths, state: State, progress: Callable[[float], None]) -> Found:

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.errors import VerificationError
-from engine.files import to_json, write_atomic, write_json
+from engine.files import to_json
 from engine.report.artefacts import replace_folder, storage_errors
 from engine.report.baseline_view import BaselineView, build_baseline_view
 from engine.report.index import point_latest_at, write_index
-from engine.report.manifest import MANIFEST, WALL_CLOCK, artefact_sha256
+from engine.report.manifest import MANIFEST, WALL_CLOCK
 from engine.report.render import TEMPLATES
-from engine.report.study import dated_folder, read_study, render_study, study_manifest
+from engine.report.study import dated_folder, read_study, render_study, render_study_again, study_manifest
 
 BASELINE, DOCUMENT = "BASELINE.json", "STEP1_BASELINE_SUMMARY.md"
 
@@ -73,23 +72,7 @@ def render_baseline_again(folder: Path) -> list[str]:
         VerificationError: BASELINE.json differs from what the manifest says was written.
         StorageError: the folder cannot be written.
     """
-    record, manifest = read_baseline(folder), json.loads((folder / MANIFEST).read_bytes())
-    if artefact_sha256((folder / BASELINE).read_bytes(), record["id"]) != manifest["artefacts"].get(BASELINE):
-        raise VerificationError(
-            f"differs from its sha256 in {MANIFEST}",
-            where=str(folder / BASELINE),
-            remedy="restore the file, or run the ladder again",
-        )
-    files = render_baseline(record)
-    changed = [
-        name for name, data in files.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
-    ]
-    for name in changed:
-        write_atomic(folder / name, files[name])
-    if changed:
-        hashes = {name: artefact_sha256(files[name], record["id"]) for name in changed}
-        write_json(folder / MANIFEST, manifest | {"artefacts": manifest["artefacts"] | hashes})
-    return sorted(changed)
+    return render_study_again(folder, BASELINE, render_baseline(read_baseline(folder)))
 
 
 def read_baseline(folder: Path) -> dict[str, Any]:

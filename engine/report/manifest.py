@@ -7,10 +7,12 @@ code and SQL, the templates and requirements.lock; line endings do not count.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.errors import InputError
 from engine.paths import CHECKOUT
 from engine.report.quality import flagged
 from engine.report.record import RunRecord
@@ -59,6 +61,25 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
         "lock_sha256": lock_sha256(checkout),
         "artefacts": {name: artefact_sha256(artefacts[name], record.run_id) for name in sorted(artefacts)},
     }
+
+
+def read_manifest_json(folder: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """The manifest in `folder`, of whatever kind: `kind` is "tune" or "baseline", and missing in a run's.
+
+    Raises:
+        InputError: it cannot be read, is no JSON object, or has not all that is `needed`.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), remedy="name the folder of a run") from error
+    if not isinstance(manifest, dict):
+        raise InputError("is not a manifest", where=str(path), remedy="restore the file")
+    missing = [name for name in needed if name not in manifest]
+    if missing:
+        raise InputError(f"has no {missing[0]}", where=str(path), remedy="restore the file")
+    return manifest
 
 
 def artefact_sha256(data: bytes, run_id: str) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
-from engine.files import to_json
-from engine.report.manifest import artefact_sha256, code_sha256, lock_sha256
+from engine.errors import InputError, VerificationError
+from engine.files import to_json, write_atomic, write_json
+from engine.report.manifest import MANIFEST, artefact_sha256, code_sha256, lock_sha256, read_manifest_json
 from engine.report.render import SUMMARY, environment
 
 _FORMAT = 1
@@ -57,6 +57,33 @@ def study_manifest(
         "artefacts": {name: artefact_sha256(files[name], study_id) for name in sorted(files)},
     }
     return to_json(manifest).encode()
+
+
+def render_study_again(folder: Path, record: str, files: Mapping[str, bytes]) -> list[str]:
+    """Put `files`, made of the folder's JSON `record`, in the place of those that differ; the names of these.
+
+    Raises:
+        InputError: the manifest cannot be read.
+        VerificationError: the record differs from what the manifest says was written.
+        StorageError: the folder cannot be written.
+    """
+    manifest = read_manifest_json(folder, ("run_id", "artefacts"))
+    study_id = str(manifest["run_id"])
+    if artefact_sha256((folder / record).read_bytes(), study_id) != manifest["artefacts"].get(record):
+        raise VerificationError(
+            f"differs from its sha256 in {MANIFEST}",
+            where=str(folder / record),
+            remedy="restore the file, or make it again",
+        )
+    changed = [
+        name for name, data in files.items() if not (folder / name).is_file() or (folder / name).read_bytes() != data
+    ]
+    for name in changed:
+        write_atomic(folder / name, files[name])
+    if changed:
+        hashes = {name: artefact_sha256(files[name], study_id) for name in changed}
+        write_json(folder / MANIFEST, manifest | {"artefacts": manifest["artefacts"] | hashes})
+    return sorted(changed)
 
 
 def read_study(file: Path, *, what: str, remedy: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from engine.report.artefacts import replace_folder
 from engine.report.index import write_index
 from engine.report.manifest import MANIFEST, WALL_CLOCK
 from engine.report.render import TEMPLATES
-from engine.report.study import dated_folder, read_study, render_study, study_manifest
-from engine.report.tune_view import TuneView, build_tune_view
+from engine.report.study import dated_folder, read_study, render_study, render_study_again, study_manifest
+from engine.report.tune_view import OVERRIDES, TuneView, build_tune_view
 
 TUNE, DOCUMENT, TRIALS = "TUNE.json", "TUNE_RESULTS.md", "tune_trials.json"
-THRESHOLDS, OVERRIDES = "auto_tuned_thresholds.json", "recommended_overrides.json"
+THRESHOLDS = "auto_tuned_thresholds.json"
 
 
 def publish_tune(
@@ -74,6 +74,17 @@ def render_tune(document: Mapping[str, Any], templates: Path = TEMPLATES) -> dic
     return render_study(DOCUMENT, view, view.summary, templates)
 
 
+def render_tune_again(folder: Path) -> list[str]:
+    """Render report and notice of a tune's folder from its JSON; the names of the files that changed.
+
+    Raises:
+        InputError: the folder holds no tune.
+        VerificationError: TUNE.json differs from what the manifest says was written.
+        StorageError: the folder cannot be written.
+    """
+    return render_study_again(folder, TUNE, render_tune(read_tune(folder)))
+
+
 def read_tune(folder: Path) -> dict[str, Any]:
     """TUNE.json of a tune's folder.
 
@@ -84,4 +95,6 @@ def read_tune(folder: Path) -> dict[str, Any]:
 
 
 def tune_view(folder: Path) -> TuneView:
-    return build_tune_view(read_tune(folder))
+    shown = folder.absolute()
+    shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
+    return build_tune_view(read_tune(folder), shown.as_posix())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.params import PARAMETERS
 from engine.report.commands import shell_line
 from engine.report.format import NO_DATA, number, plain
+from engine.report.study import dated_folder
 from engine.report.table import Markdown, Table
 
 _MEANS = {
@@ -18,6 +20,7 @@ _MEANS = {
     "INCONCLUSIVE": "not decided: more fresh windows are needed; the champion stays",
     "REJECT": "the challenger is worse, or failed a check; the champion stays",
 }
+OVERRIDES = "recommended_overrides.json"
 _BPS = 3
 _NIGHT_HOURS = 3
 
@@ -44,19 +47,20 @@ class TuneView:
     confirm_text: str
     looks: Table
     warnings: tuple[str, ...]
+    error_rates: str
     kpis: Table
     tapes: Table
     again: tuple[Markdown, ...]
     next: str
-    next_command: str
+    next_command: Markdown
     summary: tuple[str, ...]
 
 
-def build_tune_view(doc: Mapping[str, Any]) -> TuneView:
-    """The view of a TUNE.json."""
+def build_tune_view(doc: Mapping[str, Any], folder: str = "") -> TuneView:
+    """The view of a TUNE.json; `folder`: where the report is, by default in reports/ of the working folder."""
     verdict, symbol = doc["verdict"], doc["symbol"]
     candidate = doc["candidate"]
-    command, words = _next(doc)
+    command, words = _next(doc, folder or dated_folder(Path("reports"), doc["id"]).as_posix())
     return TuneView(
         verdict=verdict,
         verdict_text=f"{verdict}, {symbol}: {_MEANS[verdict]}.",
@@ -76,11 +80,12 @@ def build_tune_view(doc: Mapping[str, Any]) -> TuneView:
         confirm_text=_confirm_text(doc),
         looks=_looks(doc["judgement"]),
         warnings=tuple(_sentence(text) for text in (doc["judgement"] or {}).get("warnings", ())),
+        error_rates=doc["error_rates"],
         kpis=_kpis(doc["kpis"]),
         tapes=_tapes(doc["tapes"]),
         again=(Markdown(shell_line(doc["command"])),),
         next=words,
-        next_command=command,
+        next_command=Markdown(command),
         summary=(
             f"{verdict} {symbol}: {_MEANS[verdict]}",
             _sentence(doc["reason"]),
@@ -309,16 +314,22 @@ def _tapes(tapes: Sequence[Mapping[str, Any]]) -> Table:
     return Table(("Tape", "Part", "Events", "Windows", "Digest"), "llrrl", rows)
 
 
-def _next(doc: Mapping[str, Any]) -> tuple[str, str]:
+def _next(doc: Mapping[str, Any], folder: str) -> tuple[str, str]:
     """(command, sentence)."""
-    if doc["verdict"] == "PROMOTE":
-        command = shell_line(["champion", "show"])
-        return command, (
-            "Next: let the champion's store decide on the evidence; recommended_overrides.json holds the parameters "
-            "and auto_tuned_thresholds.json the evidence that a promotion is recorded with."
+    if doc["challenger"] is not None and doc["verdict"] in ("PROMOTE", "INCONCLUSIVE"):
+        file, why = f"{folder}/{OVERRIDES}", f"tune {doc['id']}: {doc['verdict']}"
+        command = shell_line(
+            ["champion", "propose", "--symbol", doc["symbol"], "--overrides", file, "--why", why, "--yes"]
         )
-    if doc["verdict"] == "INCONCLUSIVE":
-        command = shell_line(["soak", "--hours", "3", "--auto-tune"])
-        return command, "Next: record or soak more market time, then tune again with the later tape last."
+        if doc["verdict"] == "PROMOTE":
+            return command, (
+                "Next: let it earn its promotion on real nights: as a challenger it runs beside the champion in the "
+                "coming soaks until it is judged there. On your own judgement instead, at once: nightsoak champion "
+                "promote with the same words."
+            )
+        return command, (
+            "Next: let it run beside the champion in the coming soaks, where its windows add up; or record more "
+            "market time and tune again with the later tape last."
+        )
     command = shell_line(["soak", "--hours", "3", "--auto-tune"])
     return command, "Next: go on with the champion."

@@ -16,6 +16,8 @@ from engine.search.tune_plan import TunePlan
 from engine.tuning.judge import Judgement, Screen, Verdict, judge_challenger, screen
 from engine.tuning.pairing import WindowSeries, window_series
 
+_ONE_TAPE = "one tape only: all its windows were seen by the search, so that confirmation is impossible"
+
 
 @dataclass(frozen=True)
 class Fresh:
@@ -54,17 +56,20 @@ def decide(plan: TunePlan, selection: Selection | None, champion: Mapping[str, A
     seen = screen(
         _stored(champion, "champion"), _stored(selection.trials[candidate.trial - 1], "challenger"), plan.judge
     )
+    impossible = seen.z is None and seen.windows < plan.judge.screen.windows
+    if not seen.passed and not impossible:
+        unspent = "the fresh windows were not spent" if plan.fresh else _ONE_TAPE
+        reason = f"the best candidate did not pass the screen ({seen.reason}); {unspent}"
+        return Decided("HOLD", reason, seen, None, 0)
     if not plan.fresh:
-        said = f"Screen: {seen.reason}." if seen.reason else ""
         return Decided(
             "INCONCLUSIVE",
-            "one tape only: all its windows were seen by the search, so that confirmation is impossible; give a "
-            f"second, later tape with at least {first_look} windows. {said}".strip(),
+            f"{_ONE_TAPE}; give a second, later tape with at least {first_look} windows. Screen: {seen.reason}",
             seen,
             None,
             first_look,
         )
-    if seen.z is None and seen.windows < plan.judge.screen.windows:
+    if impossible:
         return Decided(
             "INCONCLUSIVE",
             f"the screen needs {plan.judge.screen.windows} selection windows, there are {seen.windows}; the fresh "
@@ -73,9 +78,6 @@ def decide(plan: TunePlan, selection: Selection | None, champion: Mapping[str, A
             None,
             plan.judge.screen.windows - seen.windows,
         )
-    if not seen.passed:
-        reason = f"the best candidate did not pass the screen ({seen.reason}); the fresh windows were not spent"
-        return Decided("HOLD", reason, seen, None, 0)
     fresh = confirm(plan, candidate)
     judgement = fresh.judgement
     return Decided(judgement.verdict, judgement.reason, seen, fresh, judgement.to_next_look)

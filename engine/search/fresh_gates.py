@@ -18,6 +18,7 @@ from engine.profile import Profile
 from engine.search.trial_windows import LaneWindows, end_ns, start_session
 from engine.tuning.bands import Gates
 from engine.tuning.gate import judge
+from engine.warehouse.limits import LIMITS
 
 _NS_PER_S = 1_000_000_000
 _MARKOUT_S = 5
@@ -46,25 +47,38 @@ def gate_failures(kpis: Mapping[str, float | None], gates: Gates) -> list[str]:
 
 
 def _tails(tape: Tape, profile: Profile, lanes: Sequence[Mapping[str, float]]) -> list[dict[str, Array]]:
-    """Per lane and fill: markout and slippage cost in bps, age of the quote in ms."""
+    """Per lane: markout and slippage cost in bps of the fills whose mids are known, age of all fills' quotes in ms.
+
+    The mid after the horizon is the first one at or behind it, a second apart, and unknown where it comes later than
+    the warehouse takes it: at the tape's end, or where the book was empty for so long.
+    """
     session, order = start_session(tape, lanes, profile)
     start, end = tape.meta.first_exch_ts_ns, end_ns(tape)
     parts, mids = [], []
-    for edge in (*range(start + _NS_PER_S, end, _NS_PER_S), end):
+    edges = (*range(start + _NS_PER_S, end, _NS_PER_S), end)
+    for edge in edges:
         records = session.advance(tape.columns, edge, order)
         parts.append(records[records["kind"] == REC_FILL])
         mids.append(session.touch()[0])
-    fills, mid2 = np.concatenate(parts), np.array(mids)
-    later = np.minimum((fills["exch_ts_ns"] - start) // _NS_PER_S + _MARKOUT_S, len(mid2) - 1)
-    known = (fills["fill_mid2"] > 0) & (mid2[later] > 0)
+    fills = np.concatenate(parts)
+    later_mid2 = _mid2_after(fills["ts_ns"] + _MARKOUT_S * _NS_PER_S, np.array(edges), np.array(mids))
+    known = (fills["fill_mid2"] > 0) & (later_mid2 > 0)
     quoted = (fills["fill_mid2"] > 0) & (fills["quote_mid2"] > 0)
-    adverse = _cost(fills, fills["fill_mid2"], mid2[later], tape)
+    adverse = _cost(fills, fills["fill_mid2"], later_mid2, tape)
     slippage = _cost(fills, fills["quote_mid2"], fills["fill_mid2"], tape)
     of = [fills["lane"] == lane for lane in range(len(lanes))]
     return [
         {"adverse": adverse[mine & known], "slippage": slippage[mine & quoted], "age_ms": fills["age_ns"][mine] / 1e6}
         for mine in of
     ]
+
+
+def _mid2_after(at_ns: Array, edges_ns: Array, mid2: Array) -> Array:
+    """The first known mid at or behind each time, 0 where there is none that is not too late."""
+    never = np.iinfo(np.int64).max
+    times, known = np.append(edges_ns[mid2 > 0], never), np.append(mid2[mid2 > 0], 0)
+    place = np.searchsorted(times, at_ns)
+    return np.where(times[place] - at_ns <= LIMITS["markout_late_ns"], known[place], 0)
 
 
 def _cost(fills: Array, before: Array, after: Array, tape: Tape) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from engine.report.record import json_value
@@ -57,6 +56,7 @@ def tune_document(
         "screen": asdict(decided.screen) if decided.screen else None,
         "judgement": decided.fresh.judgement.to_json() if decided.fresh else None,
         "windows_missing": decided.windows_missing,
+        "error_rates": plan.error_rates,
         "kpis": {"champion": decided.fresh.kpis[0], "challenger": decided.fresh.kpis[1]} if decided.fresh else None,
         "tapes": _tapes(plan),
         "windows": {"selection": plan.windows(plan.selection), "fresh": plan.windows(plan.fresh)},
@@ -142,20 +142,19 @@ def _walk_forward(selection: Selection | None) -> dict[str, Any] | None:
 
 
 def _tapes(plan: TunePlan) -> list[dict[str, Any]]:
-    given = {Path(name).resolve(): name for name in plan.settings.tapes}
     return [
         {
-            "name": given.get(tape.path.resolve(), tape.path.name),
+            "name": name,
             "part": "selection" if number < len(plan.selection) else "fresh",
             "digest": tape.meta.digest,
             "events": tape.meta.count,
             "windows": plan.windows([tape]),
-            "generated": tape.meta.generated is not None,
+            "generated": tape.meta.generated,
             "coverage_pct": tape.meta.coverage_pct,
             "first_exch_ts_ns": tape.meta.first_exch_ts_ns,
             "last_exch_ts_ns": tape.meta.last_exch_ts_ns,
         }
-        for number, tape in enumerate((*plan.selection, *plan.fresh))
+        for number, (tape, name) in enumerate(zip((*plan.selection, *plan.fresh), plan.names, strict=True))
     ]
 
 
@@ -163,6 +162,8 @@ def _command(plan: TunePlan) -> list[str]:
     """The words after `nightsoak` that ask for the same tune."""
     s, effort = plan.settings, plan.effort
     words = ["tune", *(["--tape", *s.tapes] if s.tapes else [])]
+    for option, value in (("--symbol", s.symbol), ("--venue", s.venue)):
+        words += [option, value] if value else []
     words += ["--trials", str(effort.trials), "--lanes", str(effort.lanes), "--seed", str(s.seed)]
     words += ["--profile", s.profile, "--selection-mode", s.selection_mode]
     words += ["--walkforward-windows", str(effort.walkforward_windows)]

@@ -54,17 +54,22 @@ def scoring_of(plan: TunePlan) -> Scoring:
     return Scoring(plan.search.penalties, plan.judge, cancel, plan.effort.walkforward_windows + 1)
 
 
-def search(plan: TunePlan, state: TuneState, watch: Stopwatch, tell: Listener) -> tuple[Searched, list[str]]:
-    """Run the batches that are missing in `state`; the second value says what of it was damaged."""
+def search(
+    plan: TunePlan, state: TuneState, watch: Stopwatch, tell: Listener, seconds_left: float | None = None
+) -> tuple[Searched, list[str]]:
+    """Run the batches that are missing in `state`; the second value says what of it was damaged.
+
+    Args:
+        seconds_left: where --max-runtime-sec bounds more than this search, what of it is left.
+    """
     began = time.monotonic()
     batches, notes = state.load_batches()
     effort, wanted = plan.effort, plan.effort.trials
     cut_short = ""
     while (done := sum(len(batch["trials"]) for batch in batches)) < wanted:
-        limit, spent = plan.settings.max_runtime_sec, time.monotonic() - began
-        stop = batches and limit is not None and spent >= limit if plan.stop_after is None else done >= plan.stop_after
-        if stop:
-            cut_short = f"{done} of {wanted} trials were made in the {limit or 0:g} s of --max-runtime-sec"
+        if _is_over(plan, done, time.monotonic() - began, seconds_left):
+            limit_s = plan.settings.max_runtime_sec or 0.0
+            cut_short = f"{done} of {wanted} trials were made in the {limit_s:g} s of --max-runtime-sec"
             break
         batch = _batch(plan, batches, min(effort.lanes, wanted - done), watch)
         batches.append(batch)
@@ -76,6 +81,14 @@ def search(plan: TunePlan, state: TuneState, watch: Stopwatch, tell: Listener) -
             cut_short = f"no trial of the first {len(values)} could be scored: {_why(batches)}"
             break
     return Searched(tuple(batches), cut_short), notes
+
+
+def _is_over(plan: TunePlan, done: int, spent_s: float, seconds_left: float | None) -> bool:
+    """Whether no further batch begins. The first always does; a tune that is done again stops at its record's count."""
+    if plan.stop_after is not None:
+        return done >= plan.stop_after
+    limit_s = plan.settings.max_runtime_sec if seconds_left is None else seconds_left
+    return done > 0 and limit_s is not None and spent_s >= limit_s
 
 
 def observations(plan: TunePlan, trials: Sequence[dict[str, Any]]) -> list[Observation]:

@@ -94,6 +94,7 @@ class TuneSettings(ConfigModel):
     """What a tune is asked to do; the parameters of the flow and of its deployments. All have defaults.
 
     tapes           folders of tapes in order of time; empty: the newest recorded ones, else generated ones
+    symbol, venue   of the recorded tapes; empty: those of the newest. Where given, nothing is generated
     trials, lanes, walkforward_windows, top_k_consensus   null: the effort profile's
     seed            of the search
     profile         the effort
@@ -105,6 +106,8 @@ class TuneSettings(ConfigModel):
     """
 
     tapes: tuple[str, ...] = ()
+    symbol: str = ""
+    venue: str = ""
     trials: Annotated[int | None, Field(ge=1, le=10_000)] = None
     lanes: Annotated[int | None, Field(ge=1, le=512)] = None
     seed: int = Field(default=0, ge=0)

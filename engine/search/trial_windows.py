@@ -32,6 +32,7 @@ from engine.maker.state import (
     Array,
 )
 from engine.market.tape import Tape
+from engine.market.tape_meta import TapeMeta
 from engine.profile import Profile
 from engine.search.window_ledger import window_sums
 from engine.tuning.pairing import WindowSeries, window_series
@@ -123,17 +124,21 @@ def join_lanes(parts: Sequence[LaneWindows]) -> LaneWindows:
     )  # fmt: skip
 
 
+def whole_windows(meta: TapeMeta, window_seconds: int) -> int:
+    """Whole windows of a tape; one that is short by no more than a fiftieth is whole."""
+    return int(_span_s(meta) / window_seconds + _SHORT_SHARE)
+
+
 def window_count(tape: Tape, window_seconds: int) -> int:
-    """Whole windows of the tape; one that is short by no more than a fiftieth is whole.
+    """As `whole_windows`.
 
     Raises:
         InputError: not even one.
     """
-    span_s = (end_ns(tape) - tape.meta.first_exch_ts_ns) / _NS_PER_S
-    count = int(span_s / window_seconds + _SHORT_SHARE)
+    count = whole_windows(tape.meta, window_seconds)
     if count == 0:
         raise InputError(
-            f"{span_s:.0f} s of market time hold no window of {window_seconds} s",
+            f"{_span_s(tape.meta):.0f} s of market time hold no window of {window_seconds} s",
             where=str(tape.path),
             remedy="give a longer tape, or shorter windows with --window-seconds",
         )
@@ -223,7 +228,15 @@ def start_session(
 
 def end_ns(tape: Tape) -> int:
     """Just behind the last event."""
-    return max(tape.meta.last_exch_ts_ns, tape.meta.last_local_ts_ns) + 1
+    return _end_ns(tape.meta)
+
+
+def _end_ns(meta: TapeMeta) -> int:
+    return max(meta.last_exch_ts_ns, meta.last_local_ts_ns) + 1
+
+
+def _span_s(meta: TapeMeta) -> float:
+    return (_end_ns(meta) - meta.first_exch_ts_ns) / _NS_PER_S
 
 
 def _last_known(mids: NDArray[np.int64], first: int) -> NDArray[np.int64]:

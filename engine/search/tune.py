@@ -59,12 +59,14 @@ def run_tune(
     *,
     tell: Listener = lambda _: None,
     again: Again | None = None,
+    seconds_left: float | None = None,
     evaluate: Evaluate = evaluate,
 ) -> TuneResult:
     """A tune up to its verdict; taken up where a killed one of the same inputs stopped.
 
     Args:
         again: of a tune that is done again, what its record says (engine.search.verify_tune).
+        seconds_left: of settings.max_runtime_sec, where other tunes used some of it.
         evaluate: replays lanes over tapes; by default in this process.
 
     Raises:
@@ -89,7 +91,7 @@ def run_tune(
         tune_id = str(stored["tune_id"])
         notes = [*plan.notes, *([_goes_on(state)] if resumed else [])]
         tell({"event": "planned", "run_id": tune_id, "notes": notes, "windows": plan.windows(plan.selection)})
-        searched, more = search(plan, state, watch, tell)
+        searched, more = search(plan, state, watch, tell, seconds_left)
         notes = [*damaged, *more]
         for note in notes:
             tell({"event": "note", "text": note})

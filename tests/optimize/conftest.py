@@ -69,7 +69,7 @@ def tuned(
     home = tmp_path_factory.mktemp("tuned")
     paths = Paths(config=CHECKOUT / "config", datasets=home / "datasets", reports=home / "reports")
     folders = (str(tapes[0].path), str(tapes[1].path))
-    return run_tune(asked_at(home / "state.json").tuning(folders, 1, None), paths)
+    return run_tune(asked_at(home / "state.json").tuning(folders, 1), paths)
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_generated_markets_take_the_next_seeds(asked: Asked, paths: Paths) -> No
     settings, names = asked(tapes=[], mock=True, mock_hours=0.002), []
     for number in (0, 1):
         found = new_tapes(settings, paths, State(round=number), lambda share: None)
-        names.append([folder.name for _, folder in found])
+        names.append([folder.name for _, folder in found.tapes])
         assert sorted(folder.name for folder in paths.datasets.glob("optimize/mock-*/*")) == names[-1]
     assert names == [["seed101", "seed102"], ["seed103", "seed104"]]
 

@@ -12,19 +12,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.config import parse_config
 from engine.errors import ConfigError, InputError, LockHeldError, OverridesError
 from engine.files import to_json
 from engine.locks import FileLock
-from engine.market.tape import Tape
+from engine.market.events import LAST
+from engine.market.simulator import generate_tape, read_settings
+from engine.market.tape import Tape, write_tape
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.report.tune_artefacts import build_tune, read_tune
+from engine.search.confirm_fresh import decide
+from engine.search.rounds import Stopwatch, search
+from engine.search.select import select
 from engine.search.settings import TuneSettings, load_search
+from engine.search.state import TuneState
 from engine.search.tune import TuneResult, finish, publish, run_tune
-from engine.search.tune_plan import TunePlan, check_inputs, estimate_seconds, make_plan, recorded_tapes, split_tapes
+from engine.search.tune_plan import TunePlan, check_inputs, estimate_seconds, make_plan, split_tapes
+from engine.search.tune_tapes import recorded_tapes
 from engine.search.verify_tune import verify_tune
 
 Asked = Callable[..., TuneSettings]
@@ -80,7 +88,11 @@ def test_the_same_tune_again_is_the_same(whole: TuneResult, asked: Asked, paths:
 KILLED = """
 import sys
 from engine.paths import Paths
+from engine.search.confirm_fresh import decide
+from engine.search.rounds import Stopwatch, search
+from engine.search.select import select
 from engine.search.settings import TuneSettings
+from engine.search.state import TuneState
 from engine.search.tune import run_tune
 run_tune(TuneSettings.model_validate_json(sys.argv[1]), Paths.from_environment())
 """
@@ -161,13 +173,21 @@ def test_finish_calls_promote_for_promote_alone(whole: TuneResult) -> None:
     assert called == [whole.tune_id]
 
 
-def test_one_tape_cannot_confirm_and_says_so(asked: Asked, paths: Paths, tapes: list[Tape]) -> None:
-    result = run_tune(asked(tapes=[str(tapes[0].path)], trials=4), paths)
-    assert result.verdict == "INCONCLUSIVE"
-    assert "one tape only" in result.reason
-    assert "confirmation is impossible" in result.reason
-    assert result.document["windows"] == {"selection": 60, "fresh": 0}
-    assert result.p_value is None
+@pytest.mark.parametrize(("level", "verdict"), [(0.49, "INCONCLUSIVE"), (1e-9, "HOLD")])
+def test_one_tape_cannot_confirm_and_says_so(
+    asked: Asked, paths: Paths, tapes: list[Tape], level: float, verdict: str
+) -> None:
+    """Who fails the screen is not proposed either: the windows for it were there."""
+    plan = make_plan(asked(tapes=[str(tapes[0].path)], trials=8), paths)
+    level_of_screen = plan.judge.screen.model_copy(update={"level": level})
+    plan = replace(plan, judge=plan.judge.model_copy(update={"screen": level_of_screen}))
+    searched, _ = search(plan, TuneState(paths.datasets / "state"), Stopwatch({}), lambda _: None)
+    selection = select(plan, searched)
+    assert selection.candidate is not None
+    decided = decide(plan, selection, searched.batches[0]["champion"], "")
+    assert decided.verdict == verdict
+    assert "one tape only" in decided.reason and "confirmation is impossible" in decided.reason
+    assert plan.fresh == () and decided.fresh is None
 
 
 def test_too_few_selection_windows_do_not_spend_the_fresh_ones(asked: Asked, paths: Paths) -> None:
@@ -208,12 +228,12 @@ def test_a_cut_short_tune_is_verified_with_its_own_count_and_champion(
     folder = publish(finish(run_tune(asked(max_runtime_sec=1e-6, overrides=str(champion)), paths)), paths)
     champion.unlink()
     done = verify_tune(folder, paths)
-    assert done.ok, done
+    assert done.verified and done.compared == 7 and not done.changed_inputs, done
     assert list(paths.datasets.glob("tunes/*/*.json")) == []
-    manifest = json.loads((folder / "truth_manifest.json").read_text())
-    manifest["artefacts"]["tune_trials.json"] = "0" * 64
-    (folder / "truth_manifest.json").write_text(json.dumps(manifest))
-    assert verify_tune(folder, paths).differing == ("tune_trials.json",)
+    (folder / "tune_trials.json").write_text((folder / "tune_trials.json").read_text().replace("1", "2", 1))
+    again = verify_tune(folder, paths)
+    assert not again.verified and {found.file for found in again.findings} == {"tune_trials.json"}
+    assert any("its artefacts were changed later" in note for note in again.notes)
 
 
 def test_halving_stops_the_worse_half_after_the_first_tapes(asked: Asked, paths: Paths, tapes: list[Tape]) -> None:
@@ -298,7 +318,92 @@ def test_the_last_whole_tapes_are_fresh(windows: list[int], cut: int) -> None:
     assert split_tapes(windows, 0.5) == cut
 
 
-def test_recorded_tapes_are_the_newest_of_one_symbol(paths: Paths, tapes: list[Tape]) -> None:
-    assert recorded_tapes(paths) == []
+def test_the_tapes_of_a_verification_are_found_by_their_digests(
+    asked: Asked, paths: Paths, tapes: list[Tape], tmp_path: Path
+) -> None:
+    """Moved, and with newer ones beside them; a generated one that is gone is generated again, a recorded one is
+    asked for."""
+    record(tapes[0], paths.tapes / "mon", symbol="SIMUSDT", days=0)
+    record(tapes[1], paths.tapes / "tue", symbol="SIMUSDT", days=1)
+    folder = publish(finish(run_tune(asked(tapes=[], trials=4), paths)), paths)
+    (paths.tapes / "mon").rename(paths.tapes / "another-name")
+    record(tapes[0], paths.tapes / "wed", symbol="SIMUSDT", days=2)
+    done = verify_tune(folder, paths)
+    assert done.verified, done
+    (paths.tapes / "tue").rename(tmp_path / "tue")
+    with pytest.raises(InputError, match=r"the tape tue \(digest \w+\) is not here.*--tape DIR"):
+        verify_tune(folder, paths)
+    assert verify_tune(folder, paths, tapes=[tmp_path]).verified
+
+    market = read_settings(paths.config, "s1")
+    made = [generate_tape(tmp_path / f"g{seed}", market.with_run(seed=seed, duration_s=120)) for seed in (41, 42)]
+    names = [str(tape.path) for tape in made]
+    generated = publish(finish(run_tune(asked(tapes=names, trials=4, window_seconds=2), paths)), paths)
+    for tape in made:
+        shutil.rmtree(tape.path)
+    assert verify_tune(generated, paths).verified
+
+
+def test_a_manifest_that_cannot_be_verified_says_why(paths: Paths, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        verify_tune(tmp_path, paths)
+    for text, why in (
+        ("[]", "is not a manifest"),
+        ('{"format": 2}', "is not a tune's manifest"),
+        ('{"kind": "tune", "format": 9}', "is not format 1"),
+        ('{"kind": "tune", "format": 1, "run_id": "x"}', "has no inputs"),
+    ):
+        (tmp_path / "truth_manifest.json").write_text(text)
+        with pytest.raises(InputError, match=why):
+            verify_tune(tmp_path, paths)
+
+
+def record(tape: Tape, folder: Path, *, symbol: str, days: int, last_s: int | None = None) -> None:
+    """A generated tape as if it had been recorded, so many days later; of its first `last_s` alone where given."""
+    columns = tape.columns
+    until = len(columns.local_ts_ns)
+    if last_s is not None:
+        (ends,) = np.nonzero(columns.flags & LAST)
+        until = int(ends[columns.local_ts_ns[ends] < columns.local_ts_ns[0] + last_s * 10**9][-1]) + 1
+    moved, shift = columns.part(0, until), days * 86_400 * 10**9
+    moved = moved._replace(exch_ts_ns=moved.exch_ts_ns + shift, local_ts_ns=moved.local_ts_ns + shift)
+    write_tape(folder, moved, instrument=replace(tape.meta.instrument(), symbol=symbol))
+
+
+def test_recorded_tapes_are_the_newest_of_one_market_long_enough(paths: Paths, tapes: list[Tape]) -> None:
+    assert recorded_tapes(paths, 15).folders == ()
     shutil.copytree(tapes[0].path, paths.tapes / "generated")
-    assert recorded_tapes(paths) == []  # generated ones were not recorded
+    assert recorded_tapes(paths, 15).folders == ()  # generated ones were not recorded
+    record(tapes[0], paths.tapes / "mon", symbol="SIMUSDT", days=0)
+    record(tapes[1], paths.tapes / "tue", symbol="SIMUSDT", days=1)
+    record(tapes[1], paths.tapes / "tue.1", symbol="SIMUSDT", days=2, last_s=10)
+    record(tapes[0], paths.tapes / "other", symbol="OTHERUSDT", days=3)
+    record(tapes[0], paths.tapes / "torn", symbol="THIRDUSDT", days=4, last_s=10)
+
+    def names(**market: str) -> tuple[list[str], list[str]]:
+        found = recorded_tapes(paths, 15, **market)
+        return [one.name for one in found.folders], [one.name for one in found.short]
+
+    assert names() == (["other"], [])
+    assert names(symbol="SIMUSDT") == (["mon", "tue"], ["tue.1"])
+    assert names(symbol="SIMUSDT", venue="elsewhere") == ([], [])
+    assert names(symbol="THIRDUSDT") == ([], ["torn"])
+
+
+def test_a_short_tape_is_left_out_and_said_and_a_symbol_is_what_was_asked_for(
+    asked: Asked, paths: Paths, tapes: list[Tape]
+) -> None:
+    record(tapes[0], paths.tapes / "mon", symbol="SIMUSDT", days=0)
+    record(tapes[1], paths.tapes / "tue", symbol="SIMUSDT", days=1)
+    record(tapes[1], paths.tapes / "tue.1", symbol="SIMUSDT", days=2, last_s=10)
+    record(tapes[0], paths.tapes / "other", symbol="OTHERUSDT", days=3)
+    settings = asked(tapes=[], symbol="SIMUSDT")
+    check_inputs(settings, paths)
+    plan = make_plan(settings, paths)
+    assert plan.symbol == "SIMUSDT"
+    assert [tape.path.name for tape in (*plan.selection, *plan.fresh)] == ["mon", "tue"]
+    assert "Left out, without one window of 15 s: tue.1." in plan.notes
+    with pytest.raises(InputError, match="no recorded tape of NONE holds a window of 15 s"):
+        check_inputs(asked(tapes=[], symbol="NONE"), paths)
+    with pytest.raises(InputError, match=r"holds SIMUSDT of .*, asked for was NONE of any venue"):
+        check_inputs(asked(tapes=[str(paths.tapes / "mon")], symbol="NONE"), paths)
