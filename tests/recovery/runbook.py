@@ -90,7 +90,8 @@ def main() -> int:
         codes = {name: line.wait() for name, line in lines.items()}
         found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in rows.glob("*.json")}
     minutes = (time.monotonic() - began_s) / 60
-    matrix = f"Measured by the tests of `make soak-test` on {machine()}; the machine had other work to do.\n\n{table(found)}"
+    said = f"Measured by the tests of `make soak-test` on {machine()}; the machine had other work to do."
+    matrix = f"{said}\n\n{table(found)}"
     sys.stdout.write(f"\n{matrix}\n\n{minutes:.1f} minutes\n")
     failed = [name for name, code in codes.items() if code]
     missing = [fault for key, fault in FAULTS.items() if key not in found]
