@@ -174,8 +174,8 @@ class RunPlan:
     """All that a run needs to know; written to <run folder>/plan.json, read by the bot.
 
     `inputs` is {name: sha256} of what decides the result. `notes` are sentences for the reader: where the run
-    differs from what was asked. `params_source` says where `params` come from. `again`: the run is done a second time,
-    from its tape.
+    differs from what was asked. `params_source` says where `params` come from. `champion`: its own set, where
+    lane 0 starts from a calmed one. `again`: the run is done a second time, from its tape.
     """
 
     run_id: str
@@ -194,6 +194,7 @@ class RunPlan:
     notes: tuple[str, ...]
     paths: Paths
     companions: tuple[Companion, ...] = ()
+    champion: Params | None = None
     again: bool = False
 
     @property
@@ -203,9 +204,11 @@ class RunPlan:
 
     @property
     def lanes(self) -> list[dict[str, Any]]:
-        """Lane 0 is tuned; beside it, in an auto-tuned run, its starting parameters frozen; then the companions."""
-        roles = ("champion", "control") if self.settings.auto_tune else ("champion",)
-        rows = [(role, "", self.params) for role in roles]
+        """Lane 0 is tuned; beside it, in an auto-tuned run, its starting parameters frozen (the champion's own, where
+        lane 0 starts calmed); then the companions."""
+        rows = [("champion", "", self.params)]
+        if self.frozen_lane:
+            rows.append(("control", "", self.champion or self.params))
         rows += [("challenger", one.id, one.params) for one in self.companions]
         return [
             {"lane": lane, "role": role, "params": dict(params)} | ({"id": name} if name else {})
@@ -214,8 +217,8 @@ class RunPlan:
 
     @property
     def frozen_lane(self) -> int:
-        """The lane that keeps the starting parameters throughout: the one that companions are compared with."""
-        return 1 if self.settings.auto_tune else 0
+        """The lane that keeps the champion's parameters throughout: the one that companions are compared with."""
+        return 1 if self.settings.auto_tune or self.champion is not None else 0
 
     @property
     def folder(self) -> Path:
@@ -252,6 +255,7 @@ class RunPlan:
             "notes": list(self.notes),
             "paths": {name: str(path) for name, path in vars(self.paths).items()},
             "companions": [one.to_json() for one in self.companions],
+            "champion": None if self.champion is None else dict(self.champion),
             "again": self.again,
         }
 
@@ -271,6 +275,7 @@ class RunPlan:
                     "schedule": Schedule(**value["schedule"]),
                     "tape": Path(value["tape"]),
                     "params": Params().with_changes(value["params"]),
+                    "champion": value["champion"] and Params().with_changes(value["champion"]),
                     "notes": tuple(value["notes"]),
                     "paths": Paths(**{name: Path(folder) for name, folder in value["paths"].items()}),
                     "companions": tuple(Companion.from_json(one) for one in value["companions"]),

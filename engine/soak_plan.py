@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.champion.start import Start, start_of
 from engine.champion.store import ChampionStore
 from engine.companions import gather
 from engine.errors import StorageError
@@ -54,7 +55,7 @@ def check_inputs(settings: SoakSettings, paths: Paths) -> None:
     load_gates(paths.config)
     for folder in (paths.datasets, paths.reports):
         check_writable(folder)
-    _starting_params(settings, paths, check_market(settings, paths))
+    _check_params(settings, paths, check_market(settings, paths))
 
 
 def make_plan(
@@ -81,14 +82,15 @@ def make_plan(
     claim_host(paths)
     market = find_market(settings, paths, progress, schedule)
     profile_name = settings.profile or default_profile_name()
-    params, source, said = _starting_params(settings, paths, market.symbol)
+    start = _start(settings, paths, market.symbol, market.schedule.window_seconds)
+    said = start.notes
     if companions is None:
         own = bool(settings.overrides)
         companions, more = ((), ()) if own else gather(paths, market.symbol)
         said = (*said, *more)
     inputs = market.inputs | _config_inputs(paths, profile_name, settings.matrix)
     if run_id is None:
-        known = {"inputs": inputs, "settings": settings.model_dump(), "params": dict(params)}
+        known = {"inputs": inputs, "settings": settings.model_dump(), "params": dict(start.params)}
         run_id = _claim(paths, market.symbol, known)
     plan = RunPlan(
         run_id=run_id,
@@ -98,8 +100,8 @@ def make_plan(
         tape=market.tape or paths.tapes / run_id,
         tape_facts=market.facts,
         profile=profile_name,
-        params=params,
-        params_source=source,
+        params=start.params,
+        params_source=start.source,
         position_start_lots=0,
         latency_modelled=market.latency_modelled,
         git=_git_commit(),
@@ -107,10 +109,11 @@ def make_plan(
         notes=(*said, *market.notes),
         paths=paths,
         companions=tuple(companions),
+        champion=None if start.champion == start.params else start.champion,
     )
     write_json(plan.file, plan.to_json())
     RunState.begin(plan)
-    write_json(plan.overrides_file, dict(params))
+    write_json(plan.overrides_file, dict(plan.params))
     return plan
 
 
@@ -127,19 +130,26 @@ def check_writable(folder: Path) -> None:
     probe.unlink()
 
 
-def _starting_params(settings: SoakSettings, paths: Paths, symbol: str) -> tuple[Params, str, tuple[str, ...]]:
-    """The parameters a run starts from, their source, and what the reader should know of them.
+def _start(settings: SoakSettings, paths: Paths, symbol: str, window_seconds: int) -> Start:
+    """The parameters a run starts from, their source, and what the reader should know of them."""
+    if settings.overrides:
+        params = read_overrides(Path(settings.overrides), Params())
+        return Start(params, params, "overrides file", ())
+    return start_of(paths, symbol, window_seconds)
 
-    An overrides file that stands there is going to be replaced by them; a bad one is refused first, so that
+
+def _check_params(settings: SoakSettings, paths: Paths, symbol: str) -> None:
+    """Refuse bad overrides and a bad champion.
+
+    An overrides file that stands there is going to be replaced by the starting set; a bad one is refused first, so that
     nobody believes it to be in force.
     """
     if paths.overrides(symbol).exists():
         read_overrides(paths.overrides(symbol), Params())
     if settings.overrides:
-        return read_overrides(Path(settings.overrides), Params()), "overrides file", ()
-    champion = ChampionStore(paths, symbol).current()
-    notes = (f"The champion: {champion.note}.",) if champion.note else ()
-    return champion.params, "champion" if champion.seq else "baseline", notes
+        read_overrides(Path(settings.overrides), Params())
+    else:
+        ChampionStore(paths, symbol).current()
 
 
 def _config_inputs(paths: Paths, profile: str, matrix: str) -> dict[str, str]:

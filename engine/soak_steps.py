@@ -300,6 +300,7 @@ def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
         "latency_modelled": plan.latency_modelled,
         "command": settings.command(plan.profile),
         "companions": [one.to_json() for one in plan.companions],
+        "champion": None if plan.champion is None else dict(plan.champion),
         "tape": plan.tape_facts,
     }
 
