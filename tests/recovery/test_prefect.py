@@ -79,11 +79,16 @@ def up(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., Any]) -> I
 def long_run(up: Up, processes_of: Callable[..., Any], until: Callable[..., Any]) -> Run:
     """A soak that has begun its journal and will not be done for a while."""
     before = set((up.datasets / "journals").glob("*")) if up.datasets.exists() else set()
-    with Api(up.url) as api:
+    with Api(until(lambda: up.url, "server")) as api:
         deployment = api.find_deployment("soak-3h")[1]
-        asked = {"parameters": {"settings": LONG}}
-        made = httpx.post(f"{up.url}/deployments/{deployment}/create_flow_run", json=asked, timeout=30)
-        run = api.run(made.json()["id"])
+        url = f"{api.url}/deployments/{deployment}/create_flow_run"
+
+        def started() -> str:
+            """The run's id; a server that was just killed may be too busy to take it."""
+            made = httpx.post(url, json={"parameters": {"settings": LONG}}, timeout=60)
+            return str(made.json()["id"]) if made.is_success else ""
+
+        run = api.run(until(started, "run"))
 
     def begun() -> bool:
         return any(file.stat().st_size for file in (up.datasets / "journals").glob("*") if file not in before)
