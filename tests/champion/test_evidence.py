@@ -121,8 +121,7 @@ def test_since_a_moment_counts_replays_by_their_start_and_live_runs_by_the_marke
     assert paired.champion.window.tolist() == [200_000, 200_001]
 
 
-RECORDED = {"market": "recorded", "generator": None}
-BYBIT, BINANCE = {"venue": "bybit-linear"}, {"venue": "binance-usdm"}
+RECORDED, BYBIT = {"market": "recorded", "generator": None}, {"venue": "bybit-linear"}
 START_NS = 1_790_000_000_000_000_000
 
 
@@ -145,33 +144,36 @@ def test_a_night_and_the_replay_of_its_tape_are_one_market(write_run, warehouse,
     assert since.champion.window.tolist() == [100_004]
 
 
-OTHER_MARKETS = [
-    (RECORDED, BINANCE),
-    (RECORDED, {"venue": "bybit-linear", "tick": "0.02"}),
-    ({"market": "endpoint", "generator": None}, BYBIT),
-    ({"generator": "s2"}, {}),
-    ({"profile": "S2"}, {}),
-    ({"market": None, "generator": None}, {}),
-]
+OTHERS = {
+    "kind": {"market": "endpoint"},
+    "unsaid": {"market": ""},
+    "venue": {"venue": "binance-usdm"},
+    "grid": {"grid": '{"contract": "linear", "tick": "0.02"}'},
+    "generator": {"generator": "s2"},
+    "profile": {"profile": "S2"},
+}
 
 
 def test_markets_do_not_pool(write_run, warehouse, sets, digests) -> None:
     a, b, _ = sets
-    lanes = {0: ("champion", a), 1: ("challenger", b)}
-    first = write_run("20261101T220000", lanes, {0: [1.0] * 3, 1: [2.0] * 3})
-    others = [
-        write_run(f"2026111{n}T220000", lanes, {0: [1.0], 1: [2.0]}, market=9, said=said, grid=grid)
-        for n, (said, grid) in enumerate(OTHER_MARKETS)
-    ]
+    first = write_run("20261101T220000", {0: ("champion", a), 1: ("challenger", b)}, {0: [1.0] * 3, 1: [2.0] * 3})
     wh = warehouse()
-    assert last_market(wh, "BTCUSDT", digests[0]) == market_of(wh, "BTCUSDT", others[-1])
-    for run_id, count in ((first, 3), *((other, 1) for other in others)):
+    market = last_market(wh, "BTCUSDT", digests[0])
+    assert market == market_of(wh, "BTCUSDT", first)
+    for number, (name, columns) in enumerate(OTHERS.items()):  # the same run on another market
+        said = ", ".join(f"'{value}' AS {column}" for column, value in columns.items())
+        wh.execute(f"INSERT INTO evidence_run SELECT * REPLACE ('{name}' AS run_id, begun_ns + 1 + {number} AS "
+                   f"begun_ns, {said}) FROM evidence_run WHERE run_id = ?", [first])  # fmt: skip
+        wh.execute(f"INSERT INTO evidence_window SELECT * REPLACE ('{name}' AS run_id) FROM evidence_window "
+                   "WHERE run_id = ?", [first])  # fmt: skip
+    assert last_market(wh, "BTCUSDT", digests[0]) == market_of(wh, "BTCUSDT", "profile")
+    for run_id in (first, *OTHERS):
         market = market_of(wh, "BTCUSDT", run_id)
         for found in (
             paired_windows(wh, "BTCUSDT", *digests[:2], market=market),
             champion_windows(wh, "BTCUSDT", digests[0], market=market),
         ):
-            assert (len(found.champion.window), found.market) == (count, market)
+            assert ([run.run_id for run in found.runs], len(found.champion.window)) == ([run_id], 3)
 
 
 def test_the_grid_is_the_same_however_its_decimals_are_written() -> None:
