@@ -199,8 +199,10 @@ def cpu_row(name: str, ours: list[dict[str, Any]], peers: list[dict[str, Any]], 
     }
 
 
-def rows(mb: int = 200, reps: int = 3) -> list[dict[str, Any]]:
-    """The benchmark's rows."""
+def rows(quick: bool = False, mb: int = 200, reps: int = 3) -> list[dict[str, Any]]:
+    """The benchmark's rows; `quick`: 20 MB, once."""
+    if quick:
+        mb, reps = 20, 1
     sys.path.insert(0, str(ROOT))
     from engine.warehouse.columns import Scanner
 
@@ -230,7 +232,7 @@ def main() -> int:
     parser.add_argument("--mb", type=int, default=200, help="megabytes of each journal (default 200)")
     parser.add_argument("--reps", type=int, default=3, help="measurements of each side, of which the median counts")
     args = parser.parse_args()
-    found = rows(args.mb, args.reps)
+    found = rows(mb=args.mb, reps=args.reps)
     print(json.dumps(found, indent=2))
     return 0 if all(row["holds"] for row in found) else 1
 
