@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from engine.champion.change import params_sha256
+from engine.champion.evidence import champion_windows
+from engine.champion.start import Start
 from engine.champion.store import ChampionStore
 from engine.example import run_soak
 from engine.market.simulator import generate_tape, read_settings
@@ -19,6 +22,7 @@ from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_steps import report
 from engine.verify import verify_run
+from engine.warehouse.db import Warehouse
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.usefixtures("expectations_here")
@@ -100,3 +104,26 @@ def test_the_report_names_them(runs: list[Any]) -> None:
     assert "## Champion against challengers" in text
     for duel in metrics["duels"]:
         assert f"Lane {duel['lane']}: {duel['id']}, window by window" in text
+
+
+def test_a_champion_that_lost_is_calmed_in_lane_0_and_runs_on_beside_it(
+    runs: list[Any], paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calmed = Params().with_changes({"base_spread_bps_delta": 0.25})
+    start = Start(calmed, CHAMPION, "fallback", ("It lost.",))
+    monkeypatch.setattr("engine.soak_plan.start_of", lambda paths, symbol, window_seconds: start)
+    tape = str(paths.datasets / "market")
+    plan = make_plan(SETTINGS.model_copy(update={"tape": tape, "auto_tune": False, "iterations": 1}), paths)
+    assert RunPlan.read(plan.file) == plan
+    run_soak(plan)
+    done = report(plan)
+    edge = json.loads((done.folder / "EDGE_REPORT.json").read_bytes())
+    assert [lane["role"] for lane in edge["lanes"]] == ["champion", "control", "challenger", "challenger"]
+    assert plan.lanes[0]["params"] == dict(calmed) and plan.lanes[1]["params"] == dict(CHAMPION)
+    assert (plan.params_source, "It lost." in plan.notes) == ("fallback", True)
+    metrics = json.loads((done.folder / "soak_metrics.json").read_bytes())
+    assert {duel["champion_lane"] for duel in metrics["duels"]} == {1}
+    with Warehouse(paths.warehouse) as warehouse:
+        own = champion_windows(warehouse, plan.symbol, params_sha256(CHAMPION), window_seconds=5)
+    assert own.runs[-1].run_id == plan.run_id and own.runs[-1].lanes == (1,)
+    assert verify_run(done.folder, paths).verified
