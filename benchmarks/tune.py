@@ -5,9 +5,10 @@
 cost    64 trials in batches of 16 over 12 hours of the market s1, and 12 more that stay fresh: seconds, and where
         they go
 found   tunes from the initial parameters, each on a tape of its own; the candidate's gain beside that of the best of a
-        dense grid over the same trust region, both on evaluation tapes that no search saw, where the grid's best is
-        chosen on them and the candidate is not. The bound is about tunes on 48 hours; those on 6 hours, whose noise is
-        a third of the gain, show what a short tape costs, there and on the windows of the search itself
+        dense grid over the same trust region, both on evaluation tapes that no search saw. The best of 180 noisy sets
+        flatters itself as a search does, so for each evaluation tape the grid's best is chosen on the others; beside it
+        stands the share of the best chosen on the very tapes. The bound is about tunes on 48 hours; those on 6 hours,
+        whose noise is a third of the gain, show what a short tape costs, there and on the search's own windows
 null    a champion that a search over the evaluation tapes could not improve; how often a tune on short tapes of other
         seeds promotes something against it
 
@@ -77,13 +78,24 @@ def tune(work: Path, tapes: list[Tape], **settings: Any) -> TuneResult:
 
 def gains(champion: Params, sets: list[Params], tapes: list[Tape]) -> np.ndarray[Any, Any]:
     """Mean d_w of each set against `champion` over all windows of `tapes`."""
+    return np.nanmean(window_gains(champion, sets, tapes), axis=1)
+
+
+def window_gains(champion: Params, sets: list[Params], tapes: list[Tape]) -> np.ndarray[Any, Any]:
+    """d_w float64[sets, windows] against `champion`, all windows of `tapes` in order."""
     profile = load_profile(CONFIG, "S1")
     parts: list[LaneWindows] = [
         evaluate(tapes, profile, [champion, *sets[i : i + 15]], WINDOW_S) for i in range(0, len(sets), 15)
     ]
     d = [differences(part.take(np.arange(part.windows), [0]), part)[1:] for part in parts]
     assert join_lanes(parts).windows == parts[0].windows
-    return np.nanmean(np.vstack(d), axis=1)
+    return np.vstack(d)
+
+
+def unseen_best(by_tape: np.ndarray[Any, Any]) -> float:
+    """Of gains float64[sets, tapes]: the mean over tapes of that of the set which is best on all others."""
+    others = by_tape.sum(axis=1, keepdims=True) - by_tape
+    return float(np.mean([by_tape[int(np.argmax(others[:, i])), i] for i in range(by_tape.shape[1])]))
 
 
 def cost(work: Path) -> list[dict[str, Any]]:
@@ -114,10 +126,12 @@ def found(work: Path, quick: bool) -> list[dict[str, Any]]:
     grid = [
         champion.with_changes(dict(zip(names, values, strict=True))) for values in itertools.product(*GRID.values())
     ]
-    true = gains(champion, grid, truth)
-    best = float(true.max())
-    print(f"grid of {len(grid)} sets on {72 * len(truth)} evaluation windows: best gain {best:+.3f} bps at "
-          f"{dict(zip(names, (grid[int(true.argmax())][n] for n in names), strict=True))}")  # fmt: skip
+    by_tape = np.nanmean(window_gains(champion, grid, truth).reshape(len(grid), len(truth), -1), axis=2)
+    true = by_tape.mean(axis=1)
+    flattered, best = float(true.max()), unseen_best(by_tape)
+    place = {name: grid[int(true.argmax())][name] for name in names}
+    print(f"grid of {len(grid)} sets on {72 * len(truth)} evaluation windows: best {flattered:+.3f} bps at {place}, "
+          f"{best:+.3f} where it was not chosen")  # fmt: skip
 
     def tuned(seed: int, hours: float) -> tuple[Tape, Params, float]:
         """A tune's tape, its candidate, and the candidate's gain on the evaluation tapes as a share of the grid's."""
@@ -131,7 +145,7 @@ def found(work: Path, quick: bool) -> list[dict[str, Any]]:
         return searched, challenger, gain / best
 
     name = "tune: its candidate's gain against the grid's best"
-    rows = []
+    table = []
     if not quick:
         shares = []
         for seed in FOUND_SEEDS:
@@ -139,9 +153,11 @@ def found(work: Path, quick: bool) -> list[dict[str, Any]]:
             shares.append(share)
             shutil.rmtree(searched.path)  # over a gigabyte
         least = min(shares)
-        rows.append(
+        table.append(
             row(f"{name}, 48 h, least of {len(shares)}", least, 1.0, "share", least, "at least 0.9", least >= 0.9)
         )
+        hard = least * best / flattered
+        table.append(row(f"{name} chosen there, 48 h, least", hard, 1.0, "share", hard, "-", True))
     short: list[float] = []
     inside: list[float] = []
     for seed in SHORT_SEEDS[: 1 if quick else None]:
@@ -151,8 +167,8 @@ def found(work: Path, quick: bool) -> list[dict[str, Any]]:
         inside.append(float(own[-1] / own[:-1].max()))
         print(f"    on its own windows {own[-1]:+.3f} against the grid's {own[:-1].max():+.3f}")
     for what, value in (("mean", float(np.mean(short))), ("least", min(short)), ("own windows, least", min(inside))):
-        rows.append(row(f"{name}, 6 h, {what}", value, 1.0, "share", value, "-", True))
-    return rows
+        table.append(row(f"{name}, 6 h, {what}", value, 1.0, "share", value, "-", True))
+    return table
 
 
 def best_champion(work: Path, truth: list[Tape]) -> tuple[Params, float]:
