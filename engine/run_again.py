@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.bot.replay import SCRIPT
+from engine.control.script import write_script
 from engine.differences import ABSENT
 from engine.errors import InputError, TapeError
-from engine.files import sha256_file, write_atomic, write_json
+from engine.files import sha256_file, write_json
 from engine.market.simulator import SimulatorSettings, generate_tape
 from engine.market.tape_meta import META_FILE, read_meta
+from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.report.manifest import MANIFEST
 from engine.report.record import OPERATOR
@@ -151,6 +152,7 @@ def _plan(manifest: Mapping[str, Any], tape: Path, paths: Paths) -> RunPlan:
         params_source=recorded["params_source"],
         tape_facts=plan.tape_facts | {name: recorded["tape"][name] for name in ("name", "default")},
         latency_modelled=recorded["latency_modelled"],
+        champion=Params().with_changes(recorded["champion"]) if recorded.get("champion") else None,
         notes=tuple(manifest["notes"]),
         again=True,
     )
@@ -165,13 +167,9 @@ def _write_script(plan: RunPlan, manifest: Mapping[str, Any]) -> None:
     sets = manifest["parameters"][1:]
     if not (plan.settings.live or manifest["actions"] or any(row["effective_ts_ns"] not in edges for row in sets)):
         return
-    rows = [{"type": "params", "effective_ts_ns": row["effective_ts_ns"], "params": row["params"]} for row in sets]
-    rows += [
-        {"type": "control", "effective_ts_ns": row["effective_ts_ns"], "event": row["name"], "params": row["values"]}
-        for row in manifest["actions"]
-    ]
-    rows.sort(key=lambda row: row["effective_ts_ns"])
-    write_atomic(plan.folder / SCRIPT, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    done = [(row["effective_ts_ns"], "reload_strategy", row["params"]) for row in sets]
+    done += [(row["effective_ts_ns"], row["name"], row["values"]) for row in manifest["actions"]]
+    write_script(done, plan.folder)
 
 
 def _write_what_others_wrote(plan: RunPlan, manifest: Mapping[str, Any], ts_ns: int) -> None:

@@ -275,7 +275,7 @@ class RunPlan:
                     "schedule": Schedule(**value["schedule"]),
                     "tape": Path(value["tape"]),
                     "params": Params().with_changes(value["params"]),
-                    "champion": value["champion"] and Params().with_changes(value["champion"]),
+                    "champion": Params().with_changes(value["champion"]) if value.get("champion") else None,
                     "notes": tuple(value["notes"]),
                     "paths": Paths(**{name: Path(folder) for name, folder in value["paths"].items()}),
                     "companions": tuple(Companion.from_json(one) for one in value["companions"]),

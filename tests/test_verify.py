@@ -286,7 +286,7 @@ def test_the_command_says_it_in_its_exit_code(
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 1}', b'{"format": 99}', b'{"format": 2}'])
 def test_what_is_no_manifest_of_this_version_is_refused(copied: Night, content: bytes) -> None:
     (copied.folder / MANIFEST).write_bytes(content)
-    with pytest.raises(InputError, match=r"is not format|cannot be read|has no run_id"):
+    with pytest.raises(InputError, match=r"is not a manifest|is not format|cannot be read|has no run_id"):
         copied.verify()
 
 

@@ -187,7 +187,7 @@ def _control_text(control: Mapping[str, Any]) -> str:
     if mean is None:
         return "The control lane did not trade, so the difference has no scale and is not given in bps."
     text = (
-        f"Tuned minus control, lane {control['lane']} with the starting parameters on the same market: "
+        f"Tuned minus control, lane {control['lane']} frozen on the same market: "
         f"{number(mean, 2, sign=True)} bps of the control's mean notional per window"
     )
     windows = f"over {count(control['n'], 'paired window')}"
