@@ -200,9 +200,9 @@ def cpu_row(name: str, ours: list[dict[str, Any]], peers: list[dict[str, Any]], 
 
 
 def rows(quick: bool = False, mb: int = 200, reps: int = 3) -> list[dict[str, Any]]:
-    """The benchmark's rows; `quick`: 20 MB, once."""
+    """The benchmark's rows; `quick`: 100 MB, once."""
     if quick:
-        mb, reps = 20, 1
+        mb, reps = 100, 1
     sys.path.insert(0, str(ROOT))
     from engine.warehouse.columns import Scanner
 

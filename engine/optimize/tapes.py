@@ -60,7 +60,7 @@ def new_tapes(settings: OptimizeSettings, paths: Paths, state: State, progress: 
             continue
         if meta.digest not in state.seen:
             fresh.setdefault(meta.digest, (meta, folder))
-    if settings.tapes and not settings.continuous and 0 < len(found) < NEEDED:
+    if settings.tapes and not settings.continuous and found and len(found) + len(short) < NEEDED:
         raise InputError(
             "one tape only: a round searches on the earlier tapes and confirms on the later ones",
             where=str(found[0][1]),

@@ -56,7 +56,7 @@ def decide(plan: TunePlan, selection: Selection | None, champion: Mapping[str, A
     seen = screen(
         _stored(champion, "champion"), _stored(selection.trials[candidate.trial - 1], "challenger"), plan.judge
     )
-    impossible = seen.z is None and seen.windows < plan.judge.screen.windows
+    impossible = seen.z is None  # too few windows, or the champion did not trade in them
     if not seen.passed and not impossible:
         unspent = "the fresh windows were not spent" if plan.fresh else _ONE_TAPE
         reason = f"the best candidate did not pass the screen ({seen.reason}); {unspent}"
@@ -72,11 +72,10 @@ def decide(plan: TunePlan, selection: Selection | None, champion: Mapping[str, A
     if impossible:
         return Decided(
             "INCONCLUSIVE",
-            f"the screen needs {plan.judge.screen.windows} selection windows, there are {seen.windows}; the fresh "
-            "windows were not spent",
+            f"the screen on the selection windows is not possible ({seen.reason}); the fresh windows were not spent",
             seen,
             None,
-            plan.judge.screen.windows - seen.windows,
+            max(plan.judge.screen.windows - seen.windows, 0) or first_look,
         )
     fresh = confirm(plan, candidate)
     judgement = fresh.judgement

@@ -27,6 +27,7 @@ from engine.optimize.tapes import new_tapes
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.search.tune import TuneResult, run_tune
+from engine.search.verify_tune import verify_tune
 
 SYMBOL = "SIMUSDT"
 Asked = Callable[..., OptimizeSettings]
@@ -97,6 +98,21 @@ def test_a_folder_of_tapes_and_the_recorded_ones_are_looked_through(
     assert optimize(asked(tapes=[]), paths).stopped.startswith("0 of the 2 new tapes")  # none recorded
 
 
+def test_a_tape_without_a_window_is_left_out_and_said(
+    asked: Asked, paths: Paths, tapes: list[Tape], tmp_path: Path, audit: Lines
+) -> None:
+    folder = tmp_path / "later"
+    folder.mkdir()
+    generate_tape(folder / "torn", read_settings(paths.config, "s1").with_run(seed=55, duration_s=5))
+    (folder / "first").symlink_to(tapes[0].path, target_is_directory=True)
+    settings = asked(tapes=[str(folder)], window_seconds=10, trials=2)
+    said = "(left out, without one whole window: torn)"
+    assert optimize(settings, paths).stopped == f"1 of the 2 new tapes that a round needs {said}; nothing was done"
+    (folder / "second").symlink_to(tapes[1].path, target_is_directory=True)
+    assert optimize(settings, paths).rounds == 1
+    assert audit(settings.state_file)[0]["done"] == f"2 new tapes {said}"
+
+
 def test_generated_markets_take_the_next_seeds(asked: Asked, paths: Paths) -> None:
     """In the place of those of the round before."""
     settings, names = asked(tapes=[], mock=True, mock_hours=0.002), []
@@ -111,8 +127,21 @@ def test_a_stop_file_at_the_start(asked: Asked, paths: Paths, tmp_path: Path) ->
     settings = asked(continuous=True)
     settings.stop_path(paths).touch()
     outcome = optimize(settings, paths)
-    assert outcome.rounds == 0 and "nothing was done" in outcome.stopped
+    assert outcome.rounds == 0 and "nothing was done" in outcome.stopped and outcome.last is None
     assert not Path(settings.state_file).exists() and not paths.datasets.exists()
+
+
+def test_a_stop_file_at_the_start_still_shows_the_last_round_and_its_tune_the_limit_that_was_asked_for(
+    asked: Asked, paths: Paths
+) -> None:
+    settings = asked(max_runtime_sec=600)
+    assert optimize(settings, paths).rounds == 1
+    settings.stop_path(paths).touch()
+    outcome = optimize(settings, paths)
+    assert outcome.last is not None and outcome.last["round"] == 1 and outcome.report is not None
+    document = json.loads((outcome.report.parent / "TUNE.json").read_text())
+    assert document["settings"]["max_runtime_sec"] == 600
+    assert verify_tune(outcome.report.parent, paths).verified
 
 
 def test_the_stop_file_ends_a_search_between_batches_and_the_round_goes_on(

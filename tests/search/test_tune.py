@@ -194,7 +194,8 @@ def test_too_few_selection_windows_do_not_spend_the_fresh_ones(asked: Asked, pat
     result = run_tune(asked(window_seconds=60, trials=4), paths)
     if result.challenger is not None:
         assert result.verdict == "INCONCLUSIVE"
-        assert "48 selection windows, there are 15" in result.reason
+        assert "15 usable windows, 48 needed" in result.reason
+        assert result.document["windows_missing"] == 33
     assert result.document["judgement"] is None
 
 
