@@ -45,12 +45,19 @@ def test_the_folder_prints_as_a_verdict(paths: Paths, short_tape: Tape, capsys: 
 
     asked = {"tapes": [str(short_tape.path)], "trials": 2, "lanes": 2, "window_seconds": 1, "maker_profile": "S1"}
     result = finish(run_tune(TuneSettings.model_validate_json(json.dumps(asked)), paths))
-    print_tune(publish(result, paths))
+    folder = publish(result, paths)
+    print_tune(folder)
     shown = capsys.readouterr()
     assert shown.out.startswith(f"{result.verdict}, SIMUSDT")
     assert "one tape only" in shown.out.lower()
     assert "TUNE_RESULTS.md" in shown.out
     assert shown.err.startswith("hint: ")
+    (folder / "TUNE_RESULTS.md").unlink()
+    assert main(["report", str(folder)]) == 0
+    again = capsys.readouterr()
+    assert again.out == shown.out and "TUNE_RESULTS.md" in again.err
+    assert main(["verify", str(folder), "--tape", str(short_tape.path)]) == 0
+    assert capsys.readouterr().out.startswith(f"verified: {result.tune_id} was made again; its 7 artefacts")
 
 
 @pytest.mark.parametrize(
