@@ -44,7 +44,7 @@ test: lint
 soak-test: setup
 	@$(BIN)/python tests/recovery/runbook.py
 
-# Prints our figures beside the peer's and writes benchmarks/results.json; ten minutes or so.
+# Prints our figures beside the peers' and writes benchmarks/results.json; twenty-five minutes or so.
 bench: setup
 	@$(BIN)/python benchmarks/run.py
 
