@@ -36,8 +36,9 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Files of tests run side by side, as many as there are cores: much of the time they wait for real processes.
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # The long fault runs, ten real minutes in the shadow and the recovery matrix; says how far it is, at most twenty
 # minutes. RUNBOOK=1 puts the matrix into docs/runbook.md.

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 GROUPS = (
     "nightsoak.soak",
@@ -32,7 +32,10 @@ GROUPS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Usage errors in one line: what, where, and how to see more."""
+    """Usage errors in one line: what, where, and how to see more. An abbreviated or misspelt option is none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {self.prog}: {message}; {self.prog} --help shows its usage\n")

@@ -61,6 +61,7 @@ def run_restore(args: argparse.Namespace) -> int:
         emit_json(asdict(made) | {"folder": str(made.folder)})
         return 0
     print(f"{len(made.files)} files restored; the warehouse has {sum(made.rows.values())} rows")
+    say("the warehouse that stood there is kept beside it; runs after the backup are in that one and in their journals")
     hint("nightsoak ingest reads what the journals have beyond it")
     return 0
 

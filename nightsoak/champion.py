@@ -82,7 +82,15 @@ def run_show(args: argparse.Namespace) -> int:
     from engine.champion.fdr import load_evidence
     from engine.champion.ledger import read_ledger
     from engine.params import PARAMETERS, Params
+    from engine.paths import Paths
 
+    if args.symbol is None and not Paths.from_environment().champion_symbols():
+        if args.json:
+            emit_json({"champion": None})
+        else:
+            print("no champion yet: runs start from the table's initial values")
+            hint("nightsoak tune looks for a better set, nightsoak champion propose lets one run beside")
+        return 0
     store = _store(args)
     champion, waiting = store.current(), store.challengers()
     budget = read_ledger(store.paths, store.symbol).summary(load_evidence(store.paths.config))

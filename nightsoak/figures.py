@@ -12,7 +12,7 @@ from nightsoak.warehouse import open_warehouse, print_csv, shown
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this group's commands."""
-    hourly = commands.add_parser("hourly", help="hour by hour over any span, summed over the runs in it")
+    hourly = commands.add_parser("hourly", help="hour by hour over any span (default: the hours with runs), summed")
     hourly.add_argument("--from", dest="from_utc", metavar="UTC", help="such as 2026-11-20 or 2026-11-20T06:00")
     hourly.add_argument("--to", dest="to_utc", metavar="UTC", help="end of the span, exclusive (default: all there is)")
     hourly.add_argument("--symbol", help="this symbol only")
@@ -33,6 +33,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def run_hourly(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from engine.warehouse.hourly import HOUR_COLUMNS, hourly, recorded_span
 
     given = [_ns(args.from_utc, "--from"), _ns(args.to_utc, "--to")]
@@ -40,6 +42,8 @@ def run_hourly(args: argparse.Namespace) -> int:
         span = recorded_span(wh) if None in given else (0, 0)
         from_ns, to_ns = (whole if ns is None else ns for ns, whole in zip(given, span, strict=True))
         found = hourly(wh, from_ns, to_ns, args.symbol)
+    if args.from_utc is None or args.to_utc is None:  # nobody asked for the nights between the runs
+        found = replace(found, rows=[row for row in found.rows if row["runs"]])
     for run_id, reason in found.left_out.items():
         say(f"left out: {run_id}: {reason}")
     if args.json:

@@ -119,7 +119,9 @@ def _record(args: argparse.Namespace) -> int:
     with _terminable():
         try:
             source.start()
-            say(f"recording {', '.join(symbols)} from {source.health().endpoint}; Ctrl-C seals what there is")
+            say(
+                f"recording {', '.join(symbols)} from {source.health().endpoint}; Ctrl-C or SIGTERM seals what there is"
+            )
             _watch(source, None if args.hours is None else time.monotonic() + args.hours * 3600)
         except KeyboardInterrupt:
             interrupted = True

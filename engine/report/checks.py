@@ -16,7 +16,7 @@ _BLOCK_PREFIX = "block_ratios."
 _BANDS = ("FAIL", "WARN", "OK", "SUCCESS")
 _STATUS = {
     "SUCCESS": "met",
-    "OK": "met, not ideal",
+    "OK": "not ideal",
     "WARN": "warning",
     "FAIL": "breached",
     "NODATA": NO_DATA,

@@ -134,6 +134,7 @@ def test_a_reader_in_the_warehouse(
     )
 
 
+@pytest.mark.soak
 def test_a_feed_lost_for_longer_than_a_window(
     venue: VenueThread,
     live_plan: Callable[..., RunPlan],

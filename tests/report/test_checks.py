@@ -78,7 +78,7 @@ def test_unresolved_only_where_the_interval_has_the_limit_inside(normal: RunReco
     ("label", "status", "title"),
     [
         ("SUCCESS", "met", "5 passed, 0 breached, 1 unresolved, 0 without data"),
-        ("OK", "met, not ideal", "5 passed, 0 breached, 1 unresolved, 0 without data"),
+        ("OK", "not ideal", "5 passed, 0 breached, 1 unresolved, 0 without data"),
         ("WARN", "warning", "4 passed, 0 breached, 1 warned, 1 unresolved, 0 without data"),
         ("FAIL", "breached", "4 passed, 1 breached, 1 unresolved, 0 without data"),
         ("NODATA", "no data", "4 passed, 0 breached, 1 unresolved, 1 without data"),
