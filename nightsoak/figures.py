@@ -42,7 +42,7 @@ def run_hourly(args: argparse.Namespace) -> int:
         span = recorded_span(wh) if None in given else (0, 0)
         from_ns, to_ns = (whole if ns is None else ns for ns, whole in zip(given, span, strict=True))
         found = hourly(wh, from_ns, to_ns, args.symbol)
-    if args.from_utc is None or args.to_utc is None:  # nobody asked for the nights between the runs
+    if args.from_utc is None and args.to_utc is None:  # nobody asked for the nights between the runs
         found = replace(found, rows=[row for row in found.rows if row["runs"]])
     for run_id, reason in found.left_out.items():
         say(f"left out: {run_id}: {reason}")

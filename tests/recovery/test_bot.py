@@ -58,6 +58,7 @@ def test_a_killed_bot_goes_on_in_its_replay(
     row("bot_replay", seen=line, lost="no journalled record; paper orders", seconds=seconds)
 
 
+@pytest.mark.soak
 def test_a_killed_bot_goes_on_live(
     venue: VenueThread,
     live_plan: Callable[..., Any],
