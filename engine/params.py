@@ -106,6 +106,21 @@ def _checked(name: str, value: Any, where: str) -> float:
     return int(value) if row.integer else float(value)
 
 
+def journalled(values: Mapping[str, Any]) -> Params:
+    """The set that a journal's record has: its decimals may be text; what it leaves out has its initial value.
+
+    Raises:
+        OverridesError: it is no set of these parameters.
+    """
+    numbers = {}
+    for name, value in values.items():
+        try:
+            numbers[name] = float(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise OverridesError(f"{name} {value!r} is no number", where="journal", remedy="correct it") from error
+    return Params().with_changes(numbers, where="journal")
+
+
 def read_overrides(path: Path, base: Params) -> Params:
     """`base` with the file's flat object applied; parameters the file leaves out keep their value.
 

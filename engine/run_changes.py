@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.instrument import Instrument
 from engine.maker.session import MakerSession
-from engine.params import Params
+from engine.params import journalled
 from engine.profile import Profile
 from engine.warehouse.db import Warehouse
 
@@ -48,7 +48,7 @@ def changes_in_time(wh: Warehouse, run_id: str) -> list[RunChange]:
             continue
         values = json.loads(params) if params else {}
         if name == PARAMS:
-            values = dict(Params().with_changes({key: float(value) for key, value in values.items()}))
+            values = dict(journalled(values))
         changes.append(RunChange(int(ts_ns), name, values))
     return changes
 

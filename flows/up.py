@@ -25,7 +25,7 @@ from engine.errors import RunError
 from engine.paths import CHECKOUT
 from flows.database import SHARED, is_postgresql, masked, without_url
 from flows.environment import HEARTBEAT_S
-from flows.server_record import ServerRecord, answers, remove_record, write_record
+from flows.server_record import ServerRecord, remove_record, write_record
 
 _READY_S = 180.0
 _GRACE_S = {"deploy": 1.0, "worker": 5.0, "runs": 15.0, "server": 5.0}
@@ -128,9 +128,6 @@ class Crew:
                 raise self._failed(name, f"died again after {_MOST_RESTARTS} restarts")
             self._start(name, "ab")
         return dead
-
-    def server_answers(self) -> bool:
-        return answers(f"{self.api_url}/health")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

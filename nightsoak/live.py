@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nightsoak.arguments import positive, whole_number
 from nightsoak.console import hint, say
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     one.add_argument("--feed", choices=("bybit", "binance"), default="bybit", help="default: bybit")
     one.add_argument("--symbols", nargs="+", required=True, metavar="SYMBOL", help="what to record, a tape each")
     one.add_argument("--endpoint", default="", metavar="URL", help="ws://host:port instead of the venue's own")
-    one.add_argument("--hours", type=_positive, help="how long (default: until Ctrl-C)")
-    one.add_argument(
-        "--rotate-minutes", type=_positive, default=60.0, metavar="M", help="length of a tape (default 60)"
-    )
+    one.add_argument("--hours", type=positive, help="how long (default: until Ctrl-C)")
+    one.add_argument("--rotate-minutes", type=positive, default=60.0, metavar="M", help="length of a tape (default 60)")
     one.add_argument("--out", type=Path, metavar="DIR", help="folder of tapes (default: datasets/tapes)")
     one.set_defaults(run=_record)
 
@@ -62,20 +60,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     one.set_defaults(run=_venue)
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
 def _speed(text: str) -> float:
-    return 0.0 if text == "max" else _positive(text)
+    return 0.0 if text == "max" else positive(text)
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
+    value = whole_number(text)
+    if value > 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port")
     return value
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import OverridesError
-from engine.params import NAMES, PARAMETERS, Params, read_overrides
+from engine.params import NAMES, PARAMETERS, Params, journalled, read_overrides
 
 # unit, lowest, highest, initial: what the contract with users says
 CONTRACT = {
@@ -174,3 +174,15 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(OverridesError, match="cannot be read: No such file") as error:
         read_overrides(tmp_path / "none.json", BASE)
     assert "none.json" in str(error.value)
+
+
+def test_a_journalled_set_may_have_its_decimals_as_text() -> None:
+    assert journalled({"base_spread_bps_delta": "0.25", "min_lot": 2}) == Params().with_changes(
+        {"base_spread_bps_delta": 0.25, "min_lot": 2}
+    )
+
+
+@pytest.mark.parametrize("values", [{"min_lot": "two"}, {"other": "1"}, {"min_lot": "NaN"}, {"min_lot": None}])
+def test_what_is_no_set_of_these_parameters_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(OverridesError, match="journal"):
+        journalled(values)

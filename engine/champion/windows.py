@@ -25,7 +25,7 @@ from engine.champion import market
 from engine.champion.change import params_sha256
 from engine.champion.market import grid_of
 from engine.errors import JournalError, NightsoakError, VerificationError
-from engine.params import Params
+from engine.params import journalled
 from engine.warehouse import build as building
 from engine.warehouse import fees, fifo, scope
 from engine.warehouse.build import build
@@ -172,9 +172,8 @@ def _digest(params: Mapping[str, Any]) -> str:
     The warehouse keeps decimals as the text that the journal had.
     """
     try:
-        numbers = {name: float(value) if isinstance(value, str) else value for name, value in params.items()}
-        return params_sha256(Params().with_changes(numbers)) if numbers else ""
-    except (NightsoakError, ValueError):
+        return params_sha256(journalled(params)) if params else ""
+    except NightsoakError:
         return ""
 
 
