@@ -74,14 +74,14 @@ def acted(plan_in: PlanIn, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
 @pytest.fixture(scope="module")
 def edge_of() -> Callable[[RunPlan], dict[str, Any]]:
     """A run's edge report, made once from a warehouse of its own; not to be changed."""
-    made: dict[str, dict[str, Any]] = {}
+    made: dict[Path, dict[str, Any]] = {}  # by folder: two runs begun in one second have one name
 
     def edge(plan: RunPlan) -> dict[str, Any]:
-        if plan.run_id not in made:
+        if plan.folder not in made:
             with Warehouse(plan.folder / "w.duckdb") as warehouse:
                 ingest(warehouse, journal_files(plan.paths.journals, plan.run_id))
-                made[plan.run_id] = dict(edge_report(warehouse, plan.run_id))
-        return made[plan.run_id]
+                made[plan.folder] = dict(edge_report(warehouse, plan.run_id))
+        return made[plan.folder]
 
     return edge
 
