@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from engine.errors import ConfigError, JournalError, VerificationError
+from engine.errors import ConfigError, JournalError, StorageError, VerificationError
 from engine.files import sha256_file, sync_folder, whole_folder, write_json
 from engine.paths import Paths
 from engine.warehouse.db import Warehouse
@@ -70,7 +71,8 @@ def restore(paths: Paths, database: Path, folder: Path, *, wait_s: float = 0.0) 
     Raises:
         ConfigError: `folder` is no backup.
         VerificationError: a file of it is missing or altered; nothing was changed.
-        LockHeldError: another process has the warehouse open.
+        LockHeldError: another process has the warehouse open; nothing was changed.
+        StorageError: the copies cannot be written; nothing was changed unless a rename failed among them.
     """
     try:
         said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -85,20 +87,30 @@ def restore(paths: Paths, database: Path, folder: Path, *, wait_s: float = 0.0) 
             )
         if not (folder / name).is_file() or sha256_file(folder / name) != digest:
             raise VerificationError("is missing or altered", where=str(folder / name), remedy="take another backup")
-    if database.exists():
-        with Warehouse(database, wait_s=wait_s):
-            pass  # nobody else has it open, and its log is folded in
-        number = 1
-        while (aside := database.with_name(f"{database.name}.replaced-{number}")).exists():
-            number += 1
-        database.rename(aside)
-    for name in files:
-        target = database if name == _WAREHOUSE else paths.datasets / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temp = target.with_name(f".{target.name}.restore")
-        shutil.copyfile(folder / name, temp)
-        temp.replace(target)
-        sync_folder(target.parent)
+    targets = {name: database if name == _WAREHOUSE else paths.datasets / name for name in files}
+    fresh = {name: target.with_name(f".{target.name}.restore") for name, target in targets.items()}
+    try:
+        for name, temp in fresh.items():
+            temp.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, temp)
+        if database.exists():
+            with Warehouse(database, wait_s=wait_s):
+                pass  # nobody else has it open, and its log is folded in
+            number = 1
+            while (aside := database.with_name(f"{database.name}.replaced-{number}")).exists():
+                number += 1
+            database.rename(aside)
+        for name, target in targets.items():
+            fresh[name].replace(target)
+            sync_folder(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot be restored: {error.strerror or error}", where=str(folder), remedy="free some space, then run again"
+        ) from error
+    finally:
+        for temp in fresh.values():
+            with suppress(OSError):
+                temp.unlink(missing_ok=True)
     return Backup(folder, rows, files)
 
 
@@ -155,8 +167,10 @@ def prune(
     if not dry_run:
         for file in journals:
             file.unlink(missing_ok=True)
-        for run_id in old:
-            shutil.rmtree(paths.datasets / "runs" / run_id, ignore_errors=True)
+        working = paths.datasets / "runs"
+        # Found by name, not made of it: a run id is whatever a journal says, ".." and "/home" not excepted.
+        for folder in [one for one in working.iterdir() if one.name in old] if working.is_dir() else ():
+            shutil.rmtree(folder, ignore_errors=True)
     return Pruned(tuple(old), journals, size, kept)
 
 

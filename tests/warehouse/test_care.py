@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.champion.store import ChampionStore
-from engine.errors import ConfigError, VerificationError
+from engine.errors import ConfigError, StorageError, VerificationError
 from engine.files import write_json
 from engine.params import Params
 from engine.paths import Paths
@@ -98,6 +98,18 @@ def test_an_altered_backup_is_refused_and_changes_nothing(paths, runs, tmp_path)
     assert tables(paths.warehouse) == before
 
 
+def test_a_backup_that_cannot_be_copied_leaves_all_as_it_was(paths, runs, tmp_path):
+    backup(paths, paths.warehouse, tmp_path / "kept")
+    with Warehouse(paths.warehouse) as wh:
+        wh.execute("DELETE FROM raw_fill")
+    before = tables(paths.warehouse)
+    (paths.datasets / "champion" / "BTCUSDT" / ".history.jsonl.restore").mkdir()  # stands in the copy's way
+    with pytest.raises(StorageError, match="kept: cannot be restored"):
+        restore(paths, paths.warehouse, tmp_path / "kept")
+    assert tables(paths.warehouse) == before
+    assert not list(paths.datasets.glob("*replaced*")) and not list(paths.datasets.glob(".*.restore"))
+
+
 def test_old_runs_go_with_rows_and_journals_and_young_ones_stay(paths, runs):
     old, new = runs
     (paths.datasets / "runs" / old).mkdir(parents=True)
@@ -123,6 +135,18 @@ def test_old_runs_go_with_rows_and_journals_and_young_ones_stay(paths, runs):
         assert edge_report(wh, new) == kept
         assert ingest(wh, [paths.journals]).lines == 0
     assert prune(paths, paths.warehouse, keep_days=7, now=NOW).runs == ()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "{home}"])
+def test_only_working_folders_go_whatever_a_journal_calls_its_run(paths, tmp_path, new_journal, name):
+    home = tmp_path / "home"
+    (paths.datasets / "runs" / "other").mkdir(parents=True)
+    home.mkdir()
+    file = new_journal(name.format(home=home)).start().write(paths.journals / "foreign.0.jsonl")
+    os.utime(file, (0, 0))
+    assert prune(paths, paths.warehouse, keep_days=7, now=NOW).runs == (name.format(home=home),)
+    assert not file.exists()
+    assert home.is_dir() and (paths.datasets / "runs" / "other").is_dir()
 
 
 def test_a_run_is_as_young_as_its_youngest_journal(paths, runs):
