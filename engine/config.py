@@ -6,7 +6,6 @@ a key that stands twice is refused. Every object may carry a `comment`, which is
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, did_you_mean
 
 
 class ConfigModel(BaseModel):
@@ -68,8 +67,7 @@ def _config_error(error: ValidationError, model: type[ConfigModel], where: str) 
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         known = sorted(_keys_at(model, first["loc"][:-1]) - {"comment"})
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, 1)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known ones: {', '.join(known)}"
+        remedy = did_you_mean(str(first["loc"][-1]), known)
         return ConfigError(f"unknown key {key!r}{more}", where=where, remedy=remedy)
     if first["type"] == "missing":
         return ConfigError(f"key {key!r} is missing{more}", where=where, remedy="add it")

@@ -12,6 +12,10 @@ NightsoakError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+_SHOWN = 8
+
 
 class NightsoakError(Exception):
     """Base of all errors that a user sees.
@@ -87,3 +91,16 @@ class InterruptedRun(NightsoakError):  # noqa: N818  (an outcome, not a fault)
 
 class VerificationError(NightsoakError):
     exit_code = 1
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The remedy for a name that is not among `known`: the one that is near to it, else those there are."""
+    from difflib import get_close_matches
+
+    names = list(dict.fromkeys(known))
+    folded = {one.casefold(): one for one in names}
+    near = get_close_matches(name.casefold(), folded, 1, cutoff=0.7)
+    if near:
+        return f"did you mean {folded[near[0]]!r}?"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"known ones: {', '.join(names[:_SHOWN]) or 'none'}{more}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import OverridesError
+from engine.errors import OverridesError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Params(Mapping[str, float]):
 def _checked(name: str, value: Any, where: str) -> float:
     row = PARAMETERS.get(name)
     if row is None:
-        raise OverridesError(f"unknown parameter {name!r}", where=where, remedy=f"known ones: {', '.join(NAMES)}")
+        raise OverridesError(f"unknown parameter {name!r}", where=where, remedy=did_you_mean(name, NAMES))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise OverridesError(
             f"{name} must be a number, not {value!r}", where=where, remedy=f"give {row.low} to {row.high} {row.unit}"

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.config import ConfigModel, load_config
-from engine.errors import ConfigError
+from engine.errors import ConfigError, did_you_mean
 from engine.instrument import Instrument
 from engine.maker.state import QUEUE_OPTIMISTIC, QUEUE_POWER, QUEUE_RISK, RULE_S1, Config
 
@@ -119,8 +119,6 @@ def load_profile(folder: Path, name: str) -> Profile:
     """
     path = profile_path(folder, name)
     if not path.is_file():
-        known = profile_names(folder)
-        raise ConfigError(
-            f"no profile {name!r}", where=str(path.parent), remedy=f"known ones: {', '.join(known) or 'none'}"
-        )
+        remedy = did_you_mean(name, profile_names(folder))
+        raise ConfigError(f"no profile {name!r}", where=str(path.parent), remedy=remedy)
     return load_config(path, Profile)

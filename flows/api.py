@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from engine.errors import InputError, RunError
+from engine.errors import InputError, RunError, did_you_mean
 
 _TIMEOUT_S = 10.0
 _MOST = 200
@@ -71,8 +71,8 @@ class Api:
             return found[0], everything[found[0]]
         if found:
             raise InputError("several deployments have this name", where=name, remedy=f"name one of {', '.join(found)}")
-        bare = ", ".join(sorted(full.partition("/")[2] for full in everything)) or "none yet: nightsoak up deploys them"
-        raise InputError("no such deployment", where=name, remedy=f"there are {bare}")
+        remedy = did_you_mean(name.rpartition("/")[2], sorted(full.partition("/")[2] for full in everything))
+        raise InputError("no such deployment", where=name, remedy=remedy)
 
     def start(self, deployment_id: str) -> Run:
         """A new run of a deployment, to be taken up by a worker at once."""

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from engine.baseline.presets import FILE, Preset, Presets, load_presets, min_lot_of
 from engine.config import ConfigModel
-from engine.errors import InputError
+from engine.errors import InputError, did_you_mean
 from engine.files import sha256_file, write_json
 from engine.instrument import Instrument
 from engine.market.instruments import read_instruments
@@ -329,11 +329,9 @@ def _instrument(exchange: str, symbol: str, paths: Paths) -> Instrument:
     for one in known:
         if one.symbol == symbol:
             return one
-    names = ", ".join(dict.fromkeys(one.symbol for one in known)) or "none"
+    remedy = did_you_mean(symbol, [one.symbol for one in known])
     raise InputError(
-        f"{exchange} has no {symbol} here",
-        where="--symbols",
-        remedy=f"add it to config/instruments.json; known ones: {names}",
+        f"{exchange} has no {symbol} here", where="--symbols", remedy=f"{remedy}; or add it to config/instruments.json"
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.champion.change import BASELINE, Before, Champion, Change, Former, parse_change
 from engine.champion.log import read_log
-from engine.errors import InputError, NightsoakError, StorageError
+from engine.errors import InputError, NightsoakError, StorageError, did_you_mean
 from engine.params import Params
 
 STATE, HISTORY = "champion_state.json", "history.jsonl"
@@ -99,7 +99,7 @@ def find(read: OnDisk, champion_id: str, *, where: str) -> tuple[Params, Before 
         if change.previous is not None and change.previous.id == champion_id:
             return checked(change.previous.params, f"champion {champion_id}"), replaced_by(read, champion_id)
     known = dict.fromkeys([BASELINE, *(change.id for change in read.changes)])
-    raise InputError(f"no champion {champion_id!r}", where=where, remedy=f"known ones: {', '.join(known)}")
+    raise InputError(f"no champion {champion_id!r}", where=where, remedy=did_you_mean(champion_id, known))
 
 
 def replaced_by(read: OnDisk, champion_id: str) -> Before | None:

@@ -26,7 +26,7 @@ from engine.champion.reading import (
     read_state,
     replaced_by,
 )
-from engine.errors import InputError, NightsoakError, StorageError
+from engine.errors import InputError, NightsoakError, StorageError, did_you_mean
 from engine.files import to_json, write_atomic
 from engine.params import Params
 from engine.paths import Paths, file_name
@@ -241,8 +241,8 @@ class ChampionStore:
             waiting = self.challengers()
             gone = next((known for known in waiting if known.id == challenger), None)
             if gone is None:
-                ids = ", ".join(known.id for known in waiting) or "none"
-                raise InputError(f"no challenger {challenger!r}", where=self.symbol, remedy=f"waiting: {ids}")
+                remedy = did_you_mean(challenger, [known.id for known in waiting])
+                raise InputError(f"no challenger {challenger!r} waits", where=self.symbol, remedy=remedy)
             write_challengers(self.challengers_file, [known for known in waiting if known is not gone])
         return gone
 

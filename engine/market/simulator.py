@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from engine.config import ConfigModel, load_config
-from engine.errors import ConfigError, TapeError
+from engine.errors import ConfigError, TapeError, did_you_mean
 from engine.instrument import Instrument
 from engine.market import simulator_core as core
 from engine.market.events import COLUMN_DTYPES, Columns
@@ -160,8 +160,8 @@ def read_settings(folder: Path, market: str) -> SimulatorSettings:
     """
     path = folder / "simulator" / f"{market}.json"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
-        raise ConfigError(f"no market {market!r}", where=str(path.parent), remedy=f"known ones: {known}")
+        remedy = did_you_mean(market, sorted(p.stem for p in path.parent.glob("*.json")))
+        raise ConfigError(f"no market {market!r}", where=str(path.parent), remedy=remedy)
     return load_config(path, SimulatorSettings)
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from engine.errors import did_you_mean
 from engine.metrics import METRICS
 
 BLOCK_REASONS = ("min_interval", "throttle", "concurrency", "risk", "stale", "gap")
@@ -24,7 +25,7 @@ def checked_metric(name: str) -> str:
     known = [metric for metric in METRICS if metric != "block_ratios"]
     known += [_BLOCK_PREFIX + reason for reason in BLOCK_REASONS]
     if name not in known:
-        raise ValueError(f"no metric {name!r}; known ones: {', '.join(known)}")
+        raise ValueError(f"no metric {name!r}; {did_you_mean(name, known)}")
     return name
 
 

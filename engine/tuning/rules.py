@@ -14,13 +14,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from engine.config import ConfigModel, load_config
+from engine.errors import ConfigError, did_you_mean
 from engine.params import NAMES, PARAMETERS
 from engine.tuning.bands import MetricName
 
 
 def _checked_parameter(name: str) -> str:
     if name not in PARAMETERS:
-        raise ValueError(f"no parameter {name!r}; known ones: {', '.join(NAMES)}")
+        raise ValueError(f"no parameter {name!r}; {did_you_mean(name, NAMES)}")
     return name
 
 
@@ -173,6 +174,8 @@ def load_rules(config: Path, matrix: str = "") -> Rules:
     Raises:
         ConfigError: names file, key and remedy.
     """
-    return Rules(
-        matrix=load_config(config / matrix_file(matrix), DriverMatrix), fallback=load_packages(config).fallback
-    )
+    path = config / matrix_file(matrix)
+    if matrix and not path.is_file():
+        known = sorted(file.stem.removeprefix("driver_matrix_") for file in config.glob(matrix_file("*")))
+        raise ConfigError(f"no driver matrix {matrix!r}", where=str(config), remedy=did_you_mean(matrix, known))
+    return Rules(matrix=load_config(path, DriverMatrix), fallback=load_packages(config).fallback)

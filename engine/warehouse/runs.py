@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.errors import JournalError
+from engine.errors import JournalError, did_you_mean
 from engine.warehouse.db import Warehouse
 from engine.warehouse.parse import LineError, read_line
+
+LATEST = "latest"
 
 
 def run_ids(wh: Warehouse) -> list[str]:
@@ -22,13 +24,14 @@ def resolve_run(wh: Warehouse, ref: str) -> str:
         JournalError: no such run in the warehouse.
     """
     known = run_ids(wh)
-    if ref == "latest" and known:
+    if ref == LATEST and known:
         return known[-1]
     path = Path(ref)
     for candidate in (ref, _journal_run(path), path.resolve().name if path.exists() else None):
         if candidate in known:
             return str(candidate)
-    raise JournalError("is not in the warehouse", where=f"run {ref}", remedy="ingest its journal first")
+    named = f"{did_you_mean(ref, [LATEST, *reversed(known)])}; or " if known else ""
+    raise JournalError("is not in the warehouse", where=f"run {ref}", remedy=f"{named}ingest its journal first")
 
 
 def _journal_run(path: Path) -> str | None:
