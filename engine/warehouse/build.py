@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -105,7 +106,7 @@ def build(wh: Warehouse, run_id: str, *, seconds: int | None = None, edges_ns: t
         edges_ns: windows with these edges (ns UTC, those within the run) instead.
 
     Raises:
-        JournalError: the run is unknown, or its records cannot be told in lots.
+        JournalError: the run is unknown, its records cannot be told in lots, or they are too large to be summed.
     """
     key = (run_id, seconds, edges_ns)
     if wh.built is not None and wh.built[0] == key:
@@ -119,11 +120,18 @@ def build(wh: Warehouse, run_id: str, *, seconds: int | None = None, edges_ns: t
     if edges_ns is not None:
         windows = recut(run, windows, edges_ns)
     slices = create_scope(wh, run, windows)
-    for table in build_order():
-        if table in _COMPUTED:
-            _COMPUTED[table][1](wh, run)
-        else:
-            wh.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {queries()[table].sql}")
+    try:
+        for table in build_order():
+            if table in _COMPUTED:
+                _COMPUTED[table][1](wh, run)
+            else:
+                wh.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {queries()[table].sql}")
+    except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+        raise JournalError(
+            f"has numbers too large to be summed ({table})",
+            where=f"run {run_id}",
+            remedy="mend prices, quantities and times in its journal, or `lot` in its instrument",
+        ) from error
     result = Built(run, tuple(windows), tuple(slices))
     wh.built = (key, result)
     return result
@@ -173,7 +181,9 @@ def _fifo_match(wh: Warehouse, run: Run) -> None:
         [(traded,)] = wh.execute("SELECT coalesce(sum(lots), 0) FROM core_fill_value WHERE lane = ?", [lane])
         if traded + abs(start_lots) > MOST_LOTS:
             raise JournalError(
-                f"lane {lane} traded {traded} lots", where=f"run {run.run_id}", remedy="mend `lot` in its instrument"
+                f"lane {lane} began with {start_lots} lots and traded {traded}: more than can be counted",
+                where=f"run {run.run_id}",
+                remedy="mend `lot` in its instrument",
             )
         fills = wh.columns(
             "SELECT seq, signed_lots::BIGINT AS lots FROM core_fill_value WHERE lane = ? "

@@ -164,7 +164,8 @@ def _positive(value: dict[str, Any], name: str) -> Decimal:
 def _check_run_start(record: dict[str, Any]) -> None:
     instrument_from(record.get("instrument"), str(record.get("symbol", "")))
     for lane in record.get("lanes") or ():
-        if not isinstance(lane, dict) or type(lane.get("lane")) is not int or not isinstance(lane.get("role"), str):
+        number = lane.get("lane") if isinstance(lane, dict) else None
+        if type(number) is not int or not 0 <= number < _INT64 or not isinstance(lane.get("role"), str):
             raise LineError("lanes must be a list of {lane, role, params}")
 
 

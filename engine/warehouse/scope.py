@@ -110,7 +110,7 @@ def load_run(wh: Warehouse, run_id: str) -> Run:
         # A fill needs a window to stand in, be it a nanosecond long.
         end_ns=max(seen[3], start_ns + (1 if seen[4] else 0)),
         position_start=position or Decimal(0),
-        position_cap=cap if cap else None,
+        position_cap=cap if cap and cap > 0 else None,
         window_seconds=window_seconds or DEFAULT_WINDOW_SECONDS,
     )
 

@@ -176,6 +176,11 @@ BAD = {
     '"instrument":{"tick":"1","lot":"1","contract":"quanto"}}': "neither linear nor inverse",
     '{"v":1,"type":"run_start","run_id":"R","seq":1,"ts_ns":5,"symbol":"S","lane":0,"window_seconds":0,'
     '"instrument":{"tick":"1","lot":"1","contract":"linear"}}': "window_seconds is not above 0",
+    '{"v":1,"type":"run_start","run_id":"R","seq":1,"ts_ns":5,"symbol":"S","lane":0,"lanes":[{"lane":1e2,"role":"r"}],'
+    '"instrument":{"tick":"1","lot":"1","contract":"linear"}}': "lanes must be a list of",
+    '{"v":1,"type":"run_start","run_id":"R","seq":1,"ts_ns":5,"symbol":"S","lane":0,'
+    '"lanes":[{"lane":9223372036854775808,"role":"r"}],'
+    '"instrument":{"tick":"1","lot":"1","contract":"linear"}}': "lanes must be a list of",
     "[" * 5000: "not a record: nested too deep",
 }
 

@@ -289,6 +289,8 @@ def test_windows_of_a_run_that_was_killed(new_journal, report_of):
         (lambda j: j.records[1].update(symbol="ETHUSDT"), "holds records of BTCUSDT and ETHUSDT"),
         (lambda j: j.records[0].update(ts_ns=1), "spans more than 100000 windows of 300 s"),
         (lambda j: j.fill(2, "buy", "0.0105", "60000.0"), "quantity 0.0105 is not a whole number of lots of 0.001"),
+        (lambda j: j.fill(2, "buy", "9" * 20, "60000.0"), "traded 99999999999999999999000: more than can be counted"),
+        (lambda j: j.fill(2, "buy", "9" * 20, "9" * 20), "has numbers too large to be summed"),
     ],
 )
 def test_a_run_that_cannot_be_told_is_refused(new_journal, report_of, spoil, message):
@@ -296,6 +298,21 @@ def test_a_run_that_cannot_be_told_is_refused(new_journal, report_of, spoil, mes
     spoil(journal)
     with pytest.raises(JournalError, match=message):
         report_of(journal)
+
+
+@pytest.mark.parametrize("age_ms", ["-500", "9" * 20])
+def test_an_age_that_no_quote_can_have_says_nothing_of_when_it_was_sent(new_journal, report_of, age_ms):
+    """Quoted at an unknown time: the mid at the fill stands for it, never one from after the fill."""
+    j = foreign(new_journal).mark(0, "60000.0").mark(10, "60000.0")
+    j.fill(10.2, "buy", "0.010", "59990.0", order_age_ms=age_ms).mark(10.4, "60020.0").mark(20, "60000.0")
+    totals = report_of(j)["totals"]
+    assert totals["net_bps"] == pytest.approx(1e4 * 0.10 / V0)
+    assert totals["gross_bps"] is None, "a fill whose quote cannot be dated is no fresh one"
+
+
+def test_a_cap_that_is_none_is_not_held_against_the_position(new_journal, report_of):
+    j = new_journal().start(lanes=1, position_cap_qty="-1").mark(0, "60000.0").fill(1, "buy", "0.010", "60000.0")
+    assert report_of(j.mark(9, "60000.0"))["totals"]["risk_ratio"] is None
 
 
 def test_an_unknown_run_is_refused(open_warehouse):

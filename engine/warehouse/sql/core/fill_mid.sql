@@ -14,7 +14,13 @@ WITH joined AS (
         q.mid AS quote_mark_mid,
         f.quote_ts_ns - q.ts_ns <= g.mid_age_ns AS quote_mark_fresh,
         (SELECT arg_min(mid, ts_ns) FROM core_known_mid) AS first_mid
-    FROM (SELECT *, ts_ns - CAST(order_age_ms * 1e6 AS BIGINT) AS quote_ts_ns FROM core_fill) AS f
+    FROM (
+        SELECT
+            *,
+            -- An age that no quote can have (the run's suite flags it) says nothing of when it was sent.
+            CASE WHEN order_age_ms BETWEEN 0 AND 1e12 THEN ts_ns - CAST(order_age_ms * 1e6 AS BIGINT) END AS quote_ts_ns
+        FROM core_fill
+    ) AS f
     CROSS JOIN core_limit AS g
     ASOF LEFT JOIN core_known_mid AS m ON f.ts_ns >= m.ts_ns
     ASOF LEFT JOIN core_known_mid AS q ON f.quote_ts_ns >= q.ts_ns
