@@ -71,7 +71,8 @@ class Api:
             return found[0], everything[found[0]]
         if found:
             raise InputError("several deployments have this name", where=name, remedy=f"name one of {', '.join(found)}")
-        remedy = did_you_mean(name.rpartition("/")[2], sorted(full.partition("/")[2] for full in everything))
+        bare = sorted(full.partition("/")[2] for full in everything)
+        remedy = did_you_mean(name.rpartition("/")[2], bare) if bare else "nightsoak up deploys them"
         raise InputError("no such deployment", where=name, remedy=remedy)
 
     def start(self, deployment_id: str) -> Run:

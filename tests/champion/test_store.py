@@ -362,7 +362,7 @@ def test_challengers_wait_until_promoted_or_withdrawn(store, sets, at) -> None:
     assert store.propose(a, why="again", origin="tune-2") == first
     assert [known.id for known in store.challengers()] == [first.id, second.id]
     assert store.challengers()[0] == first
-    with pytest.raises(InputError, match=f"waiting: {first.id}, {second.id}"):
+    with pytest.raises(InputError, match=f"known ones: {first.id}, {second.id}"):
         store.withdraw("x-none")
     store.promote(a, who="t", why="shown")
     assert store.challengers() == (second,)
