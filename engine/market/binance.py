@@ -113,7 +113,7 @@ class BinanceBook:
             self._dispatch(line, data)
         except GridError as error:
             raise bad_field(self.builder.instrument, line.where, "bookTicker", error) from error
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             reason = f"is not a message of a known form ({error!r})"
             raise CaptureError(reason, where=line.where, remedy="remove the line") from error
 

@@ -95,7 +95,7 @@ class BybitBook:
                 self._trades(line, frame)
             else:
                 self._book(line, frame, name)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             reason = f"is not a frame of a known form ({error!r})"
             raise CaptureError(reason, where=line.where, remedy="remove the line") from error
 

@@ -22,7 +22,7 @@ import orjson
 
 from engine.errors import CaptureError
 from engine.instrument import Instrument
-from engine.market.events import BUY, CLEAR, DEPTH, GAP, LAST, MARKER, TRADE, Array, Columns
+from engine.market.events import BUY, CLEAR, DEPTH, GAP, LAST, MARKER, TIMES_END_NS, TRADE, Array, Columns
 from engine.market.tape_meta import Gap
 
 NS_PER_MS = 1_000_000
@@ -108,6 +108,9 @@ def _parse(file: str, number: int, raw: bytes, counts: Counter[str]) -> Line | N
     try:
         if start < 0 or not (prefix.isdigit() or prefix == b""):
             raise ValueError("it is neither `<local ns> <json>` nor a JSON object")
+        local_ns = int(prefix) if prefix else None
+        if local_ns is not None and local_ns >= TIMES_END_NS:
+            raise ValueError("its time of receipt is not in ns since 1970")
         value = orjson.loads(raw[start:])
     except ValueError as error:
         if not raw.endswith(b"\n"):  # the recorder was stopped while it wrote
@@ -118,7 +121,7 @@ def _parse(file: str, number: int, raw: bytes, counts: Counter[str]) -> Line | N
             where=f"{file}, line {number}",
             remedy="remove the line; the sequence check will tell whether anything is lost",
         ) from error
-    return Line(file, number, int(prefix) if prefix else None, value)
+    return Line(file, number, local_ns, value)
 
 
 class GridError(ValueError):

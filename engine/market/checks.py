@@ -6,7 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.market.events import BUY, CLEAR, COLUMN_DTYPES, DEPTH, GAP, LAST, MARKER, TRADE, Array, Columns
+from engine.market.events import (
+    BUY,
+    CLEAR,
+    COLUMN_DTYPES,
+    DEPTH,
+    GAP,
+    LAST,
+    MARKER,
+    TIMES_END_NS,
+    TRADE,
+    Array,
+    Columns,
+)
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -40,7 +52,9 @@ def check_columns(columns: Columns) -> list[Finding]:
     marker = kind == MARKER
     wrong_flag = (flags & ~np.uint8(BUY | LAST | GAP | CLEAR)) != 0
     wrong_flag |= (flags & (GAP | CLEAR) != 0) != marker
+    outside = (np.minimum(exch, local) < 0) | (np.maximum(exch, local) >= TIMES_END_NS)
     return [
+        _check("times are in ns since 1970", outside),
         _check("local time never falls", np.diff(local) < 0, shift=1),
         _check("the rows of a message share both times", split, shift=1),
         _check("the final event ends a message", ~last[-1:], shift=len(last) - 1),

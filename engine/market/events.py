@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+TIMES_END_NS = 2**62
+"""Times are at least 0 and below this (the year 2116), so that a sum of two still fits."""
 DEPTH, TRADE, MARKER = 0, 1, 2
 BUY, LAST, GAP, CLEAR = 1, 2, 4, 8
 

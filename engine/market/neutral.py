@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 from engine.errors import CaptureError
 from engine.instrument import Instrument
 from engine.market.capture import Capture, clock_shift_ns
-from engine.market.events import BUY, COLUMN_DTYPES, DEPTH, LAST, TRADE, Array, Columns
+from engine.market.events import BUY, COLUMN_DTYPES, DEPTH, LAST, TIMES_END_NS, TRADE, Array, Columns
 from engine.market.instruments import InstrumentFlags, find_instrument
 
 FIELDS = ("exch_ts", "local_ts", "kind", "side", "price_ticks", "qty_lots")
@@ -62,7 +63,7 @@ def _load(file: Path) -> dict[str, Array]:
             return {name: archive[name] for name in FIELDS}
     except FileNotFoundError as error:
         raise CaptureError("no such file", where=str(file), remedy="check the path") from error
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise CaptureError(f"is damaged or not an .npz: {error}", where=str(file), remedy="copy it again") from error
 
 
@@ -75,9 +76,11 @@ def _check(file: Path, arrays: dict[str, Array]) -> None:
             raise CaptureError(reason, where=str(file), remedy="write integer columns of one length")
     if not count[0]:
         raise CaptureError("holds no rows", where=str(file), remedy="give a file with events")
-    local_ts, kind, side, price, qty = (arrays[name] for name in FIELDS[1:])
+    exch_ts, local_ts, kind, side, price, qty = (arrays[name] for name in FIELDS)
     top_price, top_qty = (np.iinfo(COLUMN_DTYPES[name]).max for name in ("price_ticks", "qty_lots"))
     rules = (
+        ("exch_ts", "is not in ns since 1970", (exch_ts < 0) | (exch_ts >= TIMES_END_NS), 0),
+        ("local_ts", "is not in ns since 1970", (local_ts < 0) | (local_ts >= TIMES_END_NS), 0),
         ("local_ts", "falls", local_ts[1:] < local_ts[:-1], 1),
         ("kind", "is neither 0 nor 1", (kind != 0) & (kind != 1), 0),
         ("side", "is neither +1 nor -1", (side != 1) & (side != -1), 0),

@@ -105,7 +105,9 @@ def restore(paths: Paths, database: Path, folder: Path, *, wait_s: float = 0.0) 
             sync_folder(target.parent)
     except OSError as error:
         raise StorageError(
-            f"cannot be restored: {error.strerror or error}", where=str(folder), remedy="free some space, then run again"
+            f"cannot be restored: {error.strerror or error}",
+            where=str(folder),
+            remedy="free some space, then run again",
         ) from error
     finally:
         for temp in fresh.values():

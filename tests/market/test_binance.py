@@ -324,6 +324,18 @@ def test_files_are_one_capture_in_the_order_given(write_lines: Write) -> None:
         read_binance([write_lines([lines[3]], "3.gz"), one], InstrumentFlags(), KNOWN)
 
 
+@pytest.mark.parametrize("changes", [{"lastUpdateId": "x"}, {"T": "x"}, {"bids": [["1"]]}])
+def test_a_message_of_another_form_is_named(write_lines: Write, changes: dict[str, Any]) -> None:
+    snapshot = next(line for line in START if "lastUpdateId" in line[1])
+    lines = [
+        (local, {**message, **changes}) if message is snapshot[1] else (local, message) for local, message in START
+    ]
+    file = write_lines(lines)
+    with pytest.raises(CaptureError) as caught:
+        read(file)
+    assert f"{file}, line {START.index(snapshot) + 1}: " in str(caught.value)
+
+
 def test_a_capture_without_snapshot_or_depth_says_so(write_lines: Write) -> None:
     with pytest.raises(CaptureError, match="holds no snapshot line"):
         read(write_lines([START[0], trade(30)]))

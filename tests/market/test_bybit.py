@@ -172,7 +172,12 @@ def test_of_several_symbols_one_is_chosen(write_lines: Write) -> None:
         (trades(15, {"p": None}), "line 2: field trade: price None is not a decimal string"),
         (((T0 + 20) * MS, {"topic": "orderbook.50.BTCUSDT", "data": {}}), "line 2: is not a frame of a known form"),
         (book(0, 8), "line 2: time of receipt goes back by 10.000 ms"),
+        (((T0 + 20) * MS, START[1] | {"ts": "x"}), "line 2: is not a frame of a known form"),
+        (((T0 + 20) * MS, START[1] | {"cts": 10**17}), "line 2: is not a frame of a known form"),
+        (trades(15, {"T": "x"}), "line 2: is not a frame of a known form"),
         (b"{]\n", "line 2: cannot be read as a message"),
+        (b"9223372036854775808 {}\n", "line 2: cannot be read as a message: its time of receipt is not in ns"),
+        (b"1" * 5000 + b" {}\n", "line 2: cannot be read as a message"),
     ],
 )
 def test_a_bad_line_is_one_error_with_file_and_line(write_lines: Write, line: Any, error: str) -> None:

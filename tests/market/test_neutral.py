@@ -103,6 +103,9 @@ def test_exchange_times_that_fall_are_sorted_beside_and_negative_latency_is_shif
 @pytest.mark.parametrize(
     ("column", "row", "value", "error"),
     [
+        ("exch_ts", 1, 2**63 - 1, "row 1: column exch_ts is not in ns since 1970"),
+        ("exch_ts", 1, -1, "row 1: column exch_ts is not in ns since 1970"),
+        ("local_ts", 4, 2**62, "row 4: column local_ts is not in ns since 1970"),
         ("local_ts", 3, 208, "row 3: column local_ts falls"),
         ("kind", 2, 2, "row 2: column kind is neither 0 nor 1"),
         ("side", 4, 0, "row 4: column side is neither"),
@@ -133,7 +136,10 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     save(tmp_path)
     raw = good.read_bytes()
     np.save(tmp_path / "one.npy", np.zeros(3))
-    for broken in (raw[:-30], raw[:200], b"", b"no archive", (tmp_path / "one.npy").read_bytes()):
+    np.savez_compressed(good, **arrays())
+    packed = bytearray(good.read_bytes())
+    packed[61] = 0xFF  # the first column's deflate stream begins with a block of no known type
+    for broken in (raw[:-30], raw[:200], bytes(packed), b"", b"no archive", (tmp_path / "one.npy").read_bytes()):
         good.write_bytes(broken)
         with pytest.raises(CaptureError, match=r"s_neutral\.npz: is damaged or not an \.npz"):
             import_it(good)

@@ -72,8 +72,8 @@ def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, data
     count = data.draw(st.integers(1, 40))
     integers = lambda low, high: data.draw(st.lists(st.integers(low, high), min_size=count, max_size=count))  # noqa: E731
     columns = Columns.empty(count)
-    columns.exch_ts_ns[:] = integers(0, 2**62)
-    columns.local_ts_ns[:] = sorted(integers(-(2**62), 2**62))
+    columns.exch_ts_ns[:] = integers(0, 2**62 - 1)
+    columns.local_ts_ns[:] = sorted(integers(0, 2**62 - 1))
     columns.kind[:] = integers(DEPTH, TRADE)
     columns.flags[:] = np.array(integers(0, 1)) | LAST
     columns.price_ticks[:] = integers(1, 2**31 - 1)
@@ -254,6 +254,8 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
 
 
 BROKEN = [
+    ("exch_ts_ns", 20, -1, "times are in ns since 1970", 20),
+    ("exch_ts_ns", 20, 2**62, "times are in ns since 1970", 20),
     ("local_ts_ns", 20, 0, "local time never falls", 20),
     ("kind", 20, 9, "every event is depth, trade or marker", 20),
     ("flags", 20, LAST | 64, "flags are known", 20),
