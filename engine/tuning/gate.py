@@ -111,6 +111,25 @@ class GateResult:
         }
 
 
+@dataclass(frozen=True)
+class Objections:
+    """What gates have against a promotion, a sentence each: `failed` a fail bound, `missing` has no data, which is
+    neither a pass nor a failure."""
+
+    failed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def objections(kpis: Mapping[str, Any], gates: Gates) -> Objections:
+    """The gates' word on a challenger's KPIs. The band of net_bps is none of them: whether it earns more is what the
+    paired test asks; nor is a gate that is reported only."""
+    checks = [_check(kpis, gate) for gate in gates.gates if gate.criticality != "report-only"]
+    failed, missing = (
+        tuple(f"{c.metric}: {c.reason}" for c in checks if c.label == label) for label in ("FAIL", "NODATA")
+    )
+    return Objections(failed, missing)
+
+
 def judge(
     totals: Mapping[str, Any],
     gates: Gates,
