@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DASK   := $(VENV)/.dask-installed
 
 export PYTHONUTF8 := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: setup soak test soak-test lint bench example clean
+.PHONY: setup soak up lint test soak-test bench screenshots example clean
 setup: $(STAMP)
 
 # Reinstalls only when the lock or the package list changes; compiles the numba kernels into their cache.
@@ -21,6 +22,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "compiling the replay kernels (once) ..."
 	@$(BIN)/python -m engine.warm
 	@$(BIN)/python -m flows.environment
+	@touch $@
+
+$(DASK): requirements-dask.lock $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dask.lock
 	@touch $@
 
 soak: setup
@@ -41,8 +46,8 @@ test: lint
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # The long fault runs, ten real minutes in the shadow and the recovery matrix; says how far it is, at most twenty
-# minutes. RUNBOOK=1 puts the matrix into docs/runbook.md.
-soak-test: setup
+# minutes. RUNBOOK=1 puts the matrix into docs/runbook.md. The optional extra is installed, so that it is tested too.
+soak-test: setup $(DASK)
 	@$(BIN)/python tests/recovery/runbook.py
 
 # Prints our figures beside the peers' and writes benchmarks/results.json; twenty-five minutes or so.
