@@ -51,7 +51,7 @@ def parse_config(text: str, model: type[Model], *, where: str) -> Model:
     """
     try:
         json.loads(text, object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"is not valid JSON: {error}", where=where, remedy="correct the file") from error
     try:
         # From the text, not from the parsed object: strict mode then takes JSON arrays for tuples.

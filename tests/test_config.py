@@ -63,6 +63,7 @@ def test_a_file_becomes_a_frozen_model(tmp_path: Path) -> None:
         ('{"name": "a", "legs": 3, "enabled": 7}', ["(and 1 more)"]),
         ("[1, 2]", ["Input should be an object"]),
         ("{", ["is not valid JSON"]),
+        ('{"name":' + "[" * 100_000, ["is not valid JSON"]),
         ("", ["is not valid JSON"]),
     ],
 )  # fmt: skip

@@ -110,6 +110,12 @@ def test_bybit_derivatives_with_funding_and_minutes_only(tmp_path):
     assert (made.funding, made.passed_over, made.time_step_ns) == (1, {"rows of type settlement": 1}, 60 * 10**9)
 
 
+def test_funding_that_does_not_say_how_much_is_counted(tmp_path):
+    made = converted(tmp_path, "bybit", BYBIT.replace("0.06,USDT,0.06,Long,--", ",,,Long,--"))
+    assert made.funding == 0
+    assert made.passed_over == {"funding without an amount": 1, "rows of type settlement": 1}
+
+
 def test_a_bybit_spot_fee_of_unknown_currency_is_left_out(tmp_path):
     flags = InstrumentFlags(tick=Decimal("0.01"), lot=Decimal("0.000001"))
     made = converted(tmp_path, "bybit", BYBIT_SPOT, flags=flags)
@@ -210,6 +216,10 @@ def test_the_journal_goes_the_way_of_all_journals(tmp_path, tape, open_warehouse
         ("binance", BINANCE_SPOT.replace("0.010BTC", "lots"), "csv:2: number 'lots' cannot be read"),
         ("binance", BINANCE_SPOT.replace("SELL", "HOLD"), "csv:3: side 'HOLD'"),
         ("binance", BINANCE_SPOT.replace("2024-08-09 00:00:09", "yesterday"), "time 'yesterday' cannot be read"),
+        ("binance", BINANCE_SPOT.replace("2024-08-09 00:00:09", "9999-08-09 00:00:09"), "time '9999-08-09 00:00:09'"),
+        ("binance", BINANCE_SPOT.replace("2024-08-09 00:00:09", "99999999999999"), "time '99999999999999' cannot be"),
+        ("binance", BINANCE_SPOT.replace("60000.00", "1e99"), "csv:2: number '1e99' is out of range"),
+        ("binance", BINANCE_SPOT.replace("60000.00", "1e999999999"), "csv:2: number '1e999999999' cannot be read"),
         ("binance", BINANCE_SPOT + "2024-08-09\n", "csv:4: has 1 values under 7 columns"),
         ("binance", BINANCE_SPOT.replace("60000.00", "0"), "is not above 0"),
         ("binance", BINANCE_SPOT.replace("BTCUSDT", "ETHUSDT"), "has no fill of BTCUSDT; it has fills of ETHUSDT"),

@@ -39,7 +39,9 @@ def read(data: bytes, where: str) -> Export:
         said = (row.get("ExecFeeV2") if currency else None) or row.get("Trading Fee", "Fees", "Fee")
         fee = None if said is None else -amount(said, row.where)[0]
         if kind == "funding":
-            if fee is not None:
+            if fee is None:
+                export.passed_over["funding without an amount"] += 1
+            else:
                 export.funding.append(ForeignFunding(ts_ns, symbol, fee))
             continue
         if kind not in _FILLS:

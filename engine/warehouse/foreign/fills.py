@@ -16,12 +16,14 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from engine.errors import JournalError
+from engine.market.events import TIMES_END_NS
 
 NS_PER_S = 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%H:%M %Y-%m-%d", "%Y-%m-%d %H:%M")
 _CLOCK = re.compile(r"\d:\d\d(:\d\d)?(\.\d+)?")
-_AMOUNT = re.compile(r"(?P<number>[+-]?[0-9][0-9,]*(\.[0-9]*)?([eE][+-]?[0-9]+)?)\s*(?P<unit>[A-Z][A-Z0-9]*)?\Z")
+_AMOUNT = re.compile(r"(?P<number>[+-]?[0-9][0-9,]*(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?)\s*(?P<unit>[A-Z][A-Z0-9]*)?\Z")
+_MOST = Decimal(10) ** 20  # what a journal's decimals end at
 _BUYS = {"buy", "b", "long", "open long", "close short"}
 _SELLS = {"sell", "a", "short", "open short", "close long"}
 
@@ -157,9 +159,11 @@ def time_ns(text: str, where: str) -> int:
             except ValueError:
                 continue
             since = at - _EPOCH
-            return (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1000
+            ns = (since.days * 86_400 + since.seconds) * NS_PER_S + since.microseconds * 1000
+            if 0 <= ns < TIMES_END_NS:
+                return ns
         raise JournalError(f"time {text!r} cannot be read", where=where, remedy="mend the row") from None
-    if not number.is_finite() or number < 10**8:
+    if not (number.is_finite() and 10**8 <= number < TIMES_END_NS // 10**6):
         raise JournalError(f"time {text!r} cannot be read", where=where, remedy="mend the row")
     return int(number * (10**6 if number >= 10**11 else 10**9))
 
@@ -169,7 +173,10 @@ def amount(text: str, where: str) -> tuple[Decimal, str | None]:
     match = _AMOUNT.match(text.strip())
     if match is None:
         raise JournalError(f"number {text!r} cannot be read", where=where, remedy="mend the row")
-    return Decimal(match["number"].replace(",", "")), match["unit"]
+    number = Decimal(match["number"].replace(",", ""))
+    if abs(number) >= _MOST:
+        raise JournalError(f"number {text!r:.60} is out of range", where=where, remedy="mend the row")
+    return number, match["unit"]
 
 
 def positive(text: str, where: str) -> Decimal:
