@@ -151,6 +151,7 @@ def inspector() -> Iterator[Inspector]:
 def quality_check(quality: Mapping[str, Any] | None) -> dict[str, Any]:
     """The check of KPI_GATE.json: observed failures, or null where nothing was judged."""
     check = {"name": "Data expectations", "metric": EXPECTATIONS, "unit": "count", "limit": 0, "criticality": "normal"}
+    check["bound"] = "warn"
     if quality is None or quality["error"]:
         why = f" ({quality['error']})" if quality else ""
         reason = f"no data: not checked{why}; WARN at best without it"

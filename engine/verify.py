@@ -130,6 +130,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest = read_manifest_json(folder)
     if manifest.get("kind") == "baseline":
         raise InputError("is a ladder", where=str(folder), remedy=f"verify its runs: {' '.join(manifest['runs'])}")
+    if manifest.get("kind") == "rollback":
+        raise InputError("is a rollback, no run", where=str(folder), remedy="nightsoak champion history tells of it")
     if manifest.get("format") != FORMAT:
         raise InputError(f"is not format {FORMAT}", where=str(path), remedy="verify it with the version that wrote it")
     read_manifest_json(folder, _NEEDED)

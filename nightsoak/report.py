@@ -15,10 +15,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add this group's commands."""
     report = commands.add_parser(
         "report",
-        help="render a run's, a ladder's or a tune's report again and show its verdict",
+        help="render the report of a run, ladder, tune or rollback again and show its verdict",
         description="Renders SOAK_RESULTS.md, summary.txt and the charts again from the run's JSON files.",
     )
-    report.add_argument("run_name", metavar="RUN", help="the id or the folder of a run, ladder or tune, or latest")
+    report.add_argument(
+        "run_name", metavar="RUN", help="an id or folder of reports/index.md, or latest, the newest soak"
+    )
     shown = report.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     shown.add_argument("--markdown", action="store_true", help="print SOAK_RESULTS.md instead of the table")
@@ -30,6 +32,9 @@ def _report(args: argparse.Namespace) -> int:
     from engine.report.artefacts import render_again, report_path
     from engine.report.baseline_artefacts import BASELINE, DOCUMENT, render_baseline_again
     from engine.report.index import resolve_run
+    from engine.report.rollback_artefacts import DOCUMENT as ROLLBACK
+    from engine.report.rollback_artefacts import REPORT as ROLLBACK_REPORT
+    from engine.report.rollback_artefacts import render_rollback_again
     from engine.report.tune_artefacts import DOCUMENT as TUNE_DOCUMENT
     from engine.report.tune_artefacts import TUNE, render_tune_again
     from nightsoak.baseline import print_decision
@@ -40,6 +45,8 @@ def _report(args: argparse.Namespace) -> int:
         render, document, show = render_baseline_again, folder / DOCUMENT, print_decision
     elif (folder / TUNE).is_file():
         render, document, show = render_tune_again, folder / TUNE_DOCUMENT, print_tune
+    elif (folder / ROLLBACK).is_file():
+        render, document, show = render_rollback_again, folder / ROLLBACK_REPORT, print_rollback
     else:
         render, document, show = render_again, report_path(folder), print_verdict
     changed = render(folder)
@@ -52,6 +59,18 @@ def _report(args: argparse.Namespace) -> int:
     else:
         show(folder)
     return 0
+
+
+def print_rollback(folder: Path) -> None:
+    """Print a rollback's notice and the path of its report."""
+    from engine.report.render import SUMMARY
+    from engine.report.rollback_artefacts import REPORT
+
+    *lines, _ = (folder / SUMMARY).read_text(encoding="utf-8").splitlines()
+    print("\n".join(lines))
+    path = (folder / REPORT).absolute()
+    print(f"report: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True)
+    hint("nightsoak champion history")
 
 
 def print_verdict(folder: Path) -> None:

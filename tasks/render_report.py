@@ -8,6 +8,8 @@ from engine.paths import Paths
 from engine.report.artefacts import render_again
 from engine.report.baseline_artefacts import BASELINE, render_baseline_again
 from engine.report.index import resolve_run
+from engine.report.rollback_artefacts import DOCUMENT as ROLLBACK
+from engine.report.rollback_artefacts import render_rollback_again
 from engine.report.tune_artefacts import TUNE
 from tasks.step import step
 
@@ -18,6 +20,8 @@ def render_report(run: str) -> Path:
     folder = resolve_run(run, Paths.from_environment().reports)
     if (folder / BASELINE).is_file():
         render_baseline_again(folder)
+    elif (folder / ROLLBACK).is_file():
+        render_rollback_again(folder)
     elif not (folder / TUNE).is_file():  # a tune's is published as it was written
         render_again(folder)
     return folder

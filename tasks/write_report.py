@@ -19,8 +19,8 @@ def write_report(plan: RunPlan) -> Report:
 
 
 @contextmanager
-def partial_report_if_stopped(plan: RunPlan) -> Iterator[None]:
-    """Report what there is, marked as partial, when the run is interrupted inside the block.
+def partial_report_if_stopped(plan: RunPlan, *, latest: bool = True) -> Iterator[None]:
+    """Report what there is, marked as partial, when the run is interrupted inside the block; `latest`: as in `report`.
 
     Not a step: the Prefect server may have been interrupted as well.
 
@@ -31,7 +31,7 @@ def partial_report_if_stopped(plan: RunPlan) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, TerminationSignal) as stop:
         try:
-            made = report(plan, interrupted=True)
+            made = report(plan, interrupted=True, latest=latest)
         except NightsoakError as error:
             raise InterruptedRun("interrupted; there is no report", where=plan.run_id, remedy=str(error)) from stop
         raise InterruptedRun(

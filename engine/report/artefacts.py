@@ -26,11 +26,14 @@ from engine.report.view import View, build_view
 _SOURCES = (EDGE, GATE, METRICS_FILE)
 
 
-def publish(record: RunRecord, reports: Path, *, wall_clock: Mapping[str, Any] | None = None) -> Path:
+def publish(
+    record: RunRecord, reports: Path, *, wall_clock: Mapping[str, Any] | None = None, latest: bool = True
+) -> Path:
     """Write the run to reports/<utc-date>/<run-id>/, point `latest` at it, list it in the index.
 
     Args:
         wall_clock: real times and durations, the one thing that may differ between two equal runs.
+        latest: whether `latest` moves; it stays for a run that is a part of something else, such as a ladder.
 
     Returns:
         The run's folder.
@@ -40,8 +43,9 @@ def publish(record: RunRecord, reports: Path, *, wall_clock: Mapping[str, Any] |
     """
     folder = reports / record.utc_date / record.run_id
     write_artefacts(record, folder, wall_clock=wall_clock)
-    with storage_errors(reports):
-        point_latest_at(reports, folder)
+    if latest:
+        with storage_errors(reports):
+            point_latest_at(reports, folder)
     write_index(reports)
     return folder
 
@@ -108,7 +112,10 @@ def load_view(folder: Path) -> View:
     Raises:
         InputError: the folder holds no report.
     """
-    return build_view(RunRecord.from_documents({name: _read_json(folder / name) for name in _SOURCES}))
+    record = RunRecord.from_documents({name: _read_json(folder / name) for name in _SOURCES})
+    shown = folder.absolute()
+    shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
+    return build_view(record, shown.as_posix())
 
 
 def report_path(folder: Path) -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.files import to_json
-from engine.report.artefacts import replace_folder, storage_errors
+from engine.report.artefacts import replace_folder
 from engine.report.baseline_view import BaselineView, build_baseline_view
-from engine.report.index import point_latest_at, write_index
+from engine.report.index import write_index
 from engine.report.manifest import MANIFEST, WALL_CLOCK
 from engine.report.render import TEMPLATES
 from engine.report.study import dated_folder, read_study, render_study, render_study_again, study_manifest
@@ -21,7 +21,7 @@ BASELINE, DOCUMENT = "BASELINE.json", "STEP1_BASELINE_SUMMARY.md"
 def publish_baseline(
     record: Mapping[str, Any], inputs: Mapping[str, str], reports: Path, *, wall_clock: Mapping[str, Any]
 ) -> Path:
-    """Write the ladder to reports/<utc-date>/<id>/, point `latest` at it, list it in the index.
+    """Write the ladder to reports/<utc-date>/<id>/ and list it in the index. `latest` stays with the soaks.
 
     Args:
         record: engine.baseline.record.document.
@@ -34,8 +34,6 @@ def publish_baseline(
     folder = dated_folder(reports, str(record["id"]))
     files = build_baseline(record, inputs) | {WALL_CLOCK: to_json(wall_clock).encode()}
     replace_folder(folder, files)
-    with storage_errors(reports):
-        point_latest_at(reports, folder)
     write_index(reports)
     return folder
 

@@ -39,6 +39,8 @@ class AttemptView:
 class BaselineView:
     """What the template uses."""
 
+    title: str
+    verdict: str
     head: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     kpis_text: str
@@ -62,6 +64,8 @@ def build_baseline_view(record: Mapping[str, Any]) -> BaselineView:
     go = record["decision"] == "GO"
     reasons = _reasons(judged)
     return BaselineView(
+        title=f"STEP 1 — Baseline Shadow ({_feed(record)[0]}) + Auto-Tune",
+        verdict=_verdict(record, judged),
         head=_head(record),
         notes=tuple(dict.fromkeys([*record["notes"], *(note for attempt in attempts for note in attempt["notes"])])),
         kpis_text=f"Of {judged['title']}, the {'attempt that passed' if go else 'last attempt'}.",
@@ -81,11 +85,18 @@ def build_baseline_view(record: Mapping[str, Any]) -> BaselineView:
     )
 
 
+def _verdict(record: Mapping[str, Any], judged: Mapping[str, Any]) -> str:
+    """The verdict and its cause, for the first line."""
+    if record["decision"] == "GO":
+        return f"GO, {judged['title']} meets every threshold"
+    missed = [check["metric"] for check in judged["checks"] if check["label"] != "PASS"]
+    missed += ["the coverage that is asked for"] if judged["data"] else []
+    tried = count(len(record["attempts"]), "preset")
+    return f"{record['decision']}, none of {tried} passes; {judged['title']} misses {and_list(missed)}"
+
+
 def _head(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     settings = record["settings"]
-    generated = any(market["generated"] for market in record["markets"])
-    live = not settings["mock"] and not settings["tapes"]
-    feed = "generated market (mock)" if generated else "live (paper fills)" if live else "tape"
     shown = dict.fromkeys(market["tape"] for market in record["markets"])
     windows = {symbol["window_seconds"] for attempt in record["attempts"] for symbol in attempt["symbols"]}
     seconds = and_list(f"{value} s" for value in sorted(windows))
@@ -95,8 +106,17 @@ def _head(record: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Exchange", settings["exchange"]),
         ("Symbols", ", ".join(market["symbol"] for market in record["markets"])),
         ("Profile", record["profile"]),
-        ("Feed", f"{feed}: {', '.join(shown)}"),
+        ("Feed", f"{_feed(record)[1]}: {', '.join(shown)}"),
     )
+
+
+def _feed(record: Mapping[str, Any]) -> tuple[str, str]:
+    """What the market was: for the title, and in the head."""
+    if any(market["generated"] for market in record["markets"]):
+        return "Generated Market", "generated market, replayed"
+    if record["settings"]["mock"] or record["settings"]["tapes"]:
+        return "Recorded Tape", "recorded tape, replayed"
+    return "Real Feed", "live (paper fills)"
 
 
 def _kpis(attempt: Mapping[str, Any]) -> Table:
@@ -170,10 +190,10 @@ def _reasons(attempt: Mapping[str, Any]) -> tuple[str, ...]:
 def _comparison(check: Mapping[str, Any]) -> str:
     if check["observed"] is None:
         return f"{check['metric']}: {NO_DATA} ({check['reason']})"
-    met = check["label"] == "PASS"
-    sign = _sign(check) if met else {">=": "<", "<=": ">"}[_sign(check)]
-    text = f"{check['metric']}: {_value(check)} {sign} {plain(check['limit'])}"
-    return text if met else f"{text}, {check['reason']}"
+    if check["label"] == "PASS":
+        return f"{check['metric']}: {_value(check)} {_sign(check)} {plain(check['limit'])}"
+    sign = {">=": "<", "<=": ">"}[_sign(check)]
+    return f"{check['metric']}: {_value(check)} {sign} {plain(check['limit'])}, missed by {check['miss_pct']:.3g} %"
 
 
 def _again(record: Mapping[str, Any], judged: Mapping[str, Any]) -> tuple[Markdown, ...]:
@@ -224,5 +244,5 @@ def _number(metric: str, value: float | None, limit: float | None) -> str:
 
 def _run(symbol: Mapping[str, Any]) -> Markdown:
     """The run of a symbol with a link to its report."""
-    verdict = f"a soak's gates say {symbol['verdict']}"
+    verdict = f"{symbol['verdict']} by the gates of a soak"
     return Markdown(f"{symbol['symbol']}: [{symbol['run_id']}]({symbol['report']}), {verdict}")

@@ -14,13 +14,10 @@ from engine.tuning.data_checks import BETTER
 
 _BLOCK_PREFIX = "block_ratios."
 _BANDS = ("FAIL", "WARN", "OK", "SUCCESS")
-_STATUS = {
-    "SUCCESS": "met",
-    "OK": "not ideal",
-    "WARN": "warning",
-    "FAIL": "breached",
-    "NODATA": NO_DATA,
-}
+_OUTCOMES = ("breached", "without data", "not ideal", "met", "reported only")
+"""What a rule came to, the worst first: the order of the table and of the counts."""
+_OF_LABEL = {"FAIL": "breached", "WARN": "breached", "OK": "not ideal", "SUCCESS": "met"}
+_VERBS = {"fail": "fails", "warn": "warns"}
 
 
 @dataclass(frozen=True)
@@ -40,33 +37,29 @@ class Checks:
 
     @property
     def table(self) -> Table:
-        return Table(("Rule", "Observed [95 %]", "n", "Limit", "Status"), "lrrrl", self.rows)
+        return Table(("Rule", "Observed [95 %]", "n", "Limit", "Status"), "lrrrl", self.rows, whole=True)
 
 
 def build_checks(record: RunRecord) -> Checks:
-    checks = record.gate["checks"]
+    checks = sorted(record.gate["checks"], key=lambda check: _OUTCOMES.index(_outcome(check)))
     unresolved = tuple(check["metric"] for check in checks if is_unresolved(record, check))
-    tally = {"passed": 0, "breached": 0, "warned": 0, "unresolved": 0, "without data": 0}
-    for check in checks:
-        tally[_outcome(check, unresolved)] += 1
-    if not tally["warned"]:
-        del tally["warned"]
-    breached = tuple(
-        f"{check['metric']} {observed_text(record, check['metric'])} (limit {plain(check['limit'])})"
-        for check in checks
-        if check["label"] == "FAIL"
-    )
+    tally = {outcome: sum(_outcome(check) == outcome for check in checks) for outcome in _OUTCOMES}
+    shown = [f"{tally[outcome]} {outcome}" for outcome in _OUTCOMES if tally[outcome] or outcome != "reported only"]
     return Checks(
-        title=", ".join(f"{number_} {word}" for word, number_ in tally.items()),
+        title=", ".join(shown) + (f"; unresolved: {and_list(unresolved)}" if unresolved else ""),
         rows=tuple(_row(record, check, unresolved) for check in checks),
         labels=tuple(check["label"] for check in checks),
         why=_why(record, unresolved),
         notes=_notes(record, unresolved),
         reasons=tuple(f"{check['metric']}: {check['reason']}" for check in checks),
-        passed=tally["passed"],
-        breached=breached,
+        passed=len(checks) - tally["breached"] - tally["without data"],
+        breached=tuple(
+            f"{check['metric']} {observed_text(record, check['metric'])} ({_bound_in_words(check)})"
+            for check in checks
+            if _outcome(check) == "breached"
+        ),
         unresolved=unresolved,
-        without_data=tuple(check["metric"] for check in checks if check["label"] == "NODATA"),
+        without_data=tuple(check["metric"] for check in checks if _outcome(check) == "without data"),
     )
 
 
@@ -105,21 +98,18 @@ def _digits(metric: str) -> int:
     return unit_digits("ratio" if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].unit)
 
 
-def _outcome(check: Mapping[str, Any], unresolved: tuple[str, ...]) -> str:
+def _outcome(check: Mapping[str, Any]) -> str:
+    """One of _OUTCOMES. Data that is there and rules a verdict out breaks its rule: it is not without data."""
+    if check.get("criticality") == "report-only":
+        return "reported only"
     if check["label"] == "NODATA":
-        return "without data"
-    if check["metric"] in unresolved:
-        return "unresolved"
-    return {"FAIL": "breached", "WARN": "warned"}.get(check["label"], "passed")
+        return "without data" if check["observed"] is None else "breached"
+    return _OF_LABEL[check["label"]]
 
 
 def _row(record: RunRecord, check: Mapping[str, Any], unresolved: tuple[str, ...]) -> tuple[str, str, str, str, str]:
-    metric, label = check["metric"], check["label"]
-    status = _STATUS.get(label, str(label))
-    if metric in unresolved:
-        status = "unresolved"
-    if check.get("criticality") == "report-only":
-        status = "reported only"
+    metric, outcome = check["metric"], _outcome(check)
+    status = (NO_DATA if outcome == "without data" else outcome) + ("?" if metric in unresolved else "")
     return (metric, observed_text(record, metric), _n(record, metric), _limit(check), status)
 
 
@@ -130,11 +120,26 @@ def _n(record: RunRecord, metric: str) -> str:
 
 
 def _limit(check: Mapping[str, Any]) -> str:
+    """`fail < 2.5`, `ideal <= 0.55`: the bound that was crossed, else the next one that would be."""
     if check["limit"] is None:
         return "-"
+    more_is_better, bound = _better(check) > 0, check.get("bound", "")
+    if bound in _VERBS:
+        sign = "<" if more_is_better else ">"
+    else:
+        sign = ">=" if more_is_better else "<="
+    return f"{bound} {sign} {plain(check['limit'])}".strip()
+
+
+def _bound_in_words(check: Mapping[str, Any]) -> str:
+    """`fails below 2.5`, for a bound that was crossed."""
+    word = _VERBS.get(check.get("bound", ""), "limit")
+    return f"{word} {'below' if _better(check) > 0 else 'above'} {plain(check['limit'])}"
+
+
+def _better(check: Mapping[str, Any]) -> int:
     metric = check["metric"]
-    better = BETTER.get(metric) or (-1 if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].better)
-    return f"{'>=' if better > 0 else '<='} {plain(check['limit'])}"
+    return BETTER.get(metric) or (-1 if metric.startswith(_BLOCK_PREFIX) else METRICS[metric].better)
 
 
 def _why(record: RunRecord, unresolved: tuple[str, ...]) -> str:
@@ -157,10 +162,14 @@ def _notes(record: RunRecord, unresolved: tuple[str, ...]) -> tuple[str, ...]:
         notes.append(f"Probability of each band of net_bps, given its interval: {shares}.")
     if net.get("interval_note"):
         notes.append(f"net_bps: {net['interval_note']}.")
+    notes.append(
+        "Limit: the bound that was crossed, else the next one that would be. Past a fail or warn bound a rule is "
+        "breached; an ideal that is not met caps the verdict at OK."
+    )
     if unresolved:
         notes.append(
-            f"Unresolved: the interval of {and_list(unresolved)} has its limit inside, so more data could turn it. "
-            "The verdict compares the observed value."
+            f"A question mark is unresolved: the interval of {and_list(unresolved)} has its limit inside, so more data "
+            "could turn it. The verdict compares the observed value."
         )
     if any("p95" in check["metric"] and check["observed"] is not None for check in record.gate["checks"]):
         notes.append("A 95th percentile is shown without an interval; n is the number of data it rests on.")

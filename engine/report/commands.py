@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from engine.report.record import RunRecord
+from engine.report.record import RECOMMENDED, RunRecord
 from engine.report.table import Markdown, code
 
 _LONG_SOAK_HOURS = "24"
@@ -21,23 +21,26 @@ def again(record: RunRecord) -> tuple[Markdown, ...]:
     return tuple(Markdown(shell_line(words)) for words in (record.plan["command"], ["report", record.run_id]))
 
 
-def next_step(record: RunRecord) -> Markdown:
-    """One sentence with one command, by verdict."""
+def next_step(record: RunRecord, folder: str) -> Markdown:
+    """One sentence with one command, by verdict. `folder`: where the report is."""
     verdict, plan = record.gate["verdict"], record.plan
     command = list(plan["command"])
     if record.interrupted:
         return Markdown(f"run it to the end, {code(shell_line(command))}")
     if verdict == "SUCCESS":
-        return Markdown(f"the long soak, {code(shell_line(_with_hours(command, _LONG_SOAK_HOURS)))}")
+        return Markdown(f"the long soak, {code(shell_line(_with(command, '--hours', _LONG_SOAK_HOURS)))}")
     if verdict == "NODATA":
         tape = (plan.get("tape") or {}).get("name")
         words = ["tape", "verify", str(tape)] if tape else ["doctor"]
         return Markdown(f"check the {'tape' if tape else 'set-up'}, {code(shell_line(words))}")
+    if record.recommended is not None:
+        words = _with(command, "--overrides", f"{folder}/{RECOMMENDED}")
+        return Markdown(f"soak with the proposed set, {code(shell_line(words))}")
     return Markdown(f"after your changes, {code(shell_line(command))}")
 
 
-def _with_hours(words: list[str], hours: str) -> list[str]:
-    if "--hours" not in words:
-        return [*words, "--hours", hours]
-    at = words.index("--hours") + 1
-    return [*words[:at], hours, *words[at + 1 :]]
+def _with(words: list[str], option: str, value: str) -> list[str]:
+    if option not in words:
+        return [*words, option, value]
+    at = words.index(option) + 1
+    return [*words[:at], value, *words[at + 1 :]]

@@ -1,4 +1,8 @@
-"""The reports folder: finding a run in it, the `latest` link, and index.md, the list of nights."""
+"""The reports folder: finding a run in it, the `latest` link, and index.md, the list of all reports.
+
+`latest` leads to the newest soak: a ladder and its attempts, a tune and a rollback are in the list and leave it alone,
+so that what reads `latest` finds a soak's files there.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.files import write_atomic
-from engine.report.format import NO_DATA, interval, number
+from engine.report.format import interval, number
 from engine.report.manifest import MANIFEST
 from engine.report.table import Markdown, Table, markdown_table
 
 INDEX, LATEST = "index.md", "latest"
+_KINDS = {"baseline": "ladder"}
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_STAMP = re.compile(r"\d{8}T(\d{2})(\d{2})")
 
 
 def resolve_run(run: str, reports: Path) -> Path:
@@ -53,7 +59,7 @@ def point_latest_at(reports: Path, folder: Path) -> None:
 
 
 def write_index(reports: Path) -> None:
-    """Write reports/index.md anew from the manifests of all nights, newest first.
+    """Write reports/index.md anew from the manifests of all reports, newest first.
 
     Raises:
         StorageError: the folder cannot be written; the former index stays.
@@ -70,33 +76,39 @@ def index_markdown(reports: Path) -> str:
         if folder.is_dir() and not folder.name.startswith(".")
     ]
     folders.sort(key=lambda folder: (folder.parent.name, folder.name), reverse=True)
+    manifests = [_manifest(folder) for folder in folders]
+    attempts = {run for manifest in manifests if manifest for run in manifest.get("runs", ())}
     rows, links = [], []
-    for count, folder in enumerate(folders, start=1):
-        rows.append(_row(folder, f"[{count}]"))
-        document = (_manifest(folder) or {}).get("document", "")
-        links.append(f"[{count}]: {folder.parent.name}/{folder.name}/{document}")
-    table = Table(("Date", "Symbol", "Verdict", "net_bps", "95 %", "Report"), "lllrrl", tuple(rows))
-    body = markdown_table(table) + "\n\n" + "\n".join(links) if rows else "No night has been reported yet."
-    return f"# Nights\n\n{body}\n"
+    for count, (folder, manifest) in enumerate(zip(folders, manifests, strict=True), start=1):
+        rows.append(_row(folder, manifest, attempts, count))
+        links.append(f"[{count}]: {folder.parent.name}/{folder.name}/{(manifest or {}).get('document', '')}")
+    table = Table(("UTC", "Report", "Symbol", "Verdict", "net_bps [95 %]"), "llllr", tuple(rows))
+    body = markdown_table(table) + "\n\n" + "\n".join(links) if rows else "Nothing has been reported yet."
+    return f"# Reports\n\n{body}\n"
 
 
-def _row(folder: Path, link: str) -> tuple[str, ...]:
-    manifest = _manifest(folder)
-    date, shown = folder.parent.name, Markdown(link)
+def _row(folder: Path, manifest: Any, attempts: set[str], count: int) -> tuple[str, ...]:
+    stamp = _STAMP.match(folder.name)
+    utc = f"{folder.parent.name} {stamp[1]}:{stamp[2]}" if stamp else folder.parent.name
     if manifest is None:
-        return (date, "-", "unreadable", NO_DATA, "-", shown)
-    result = manifest["result"]
-    verdict = result["verdict"] + (" (partial)" if manifest["interrupted"] else "")
-    bounds = interval(result["low_bps"], result["high_bps"], 2) or "-"
-    return (date, result["symbol"], verdict, number(result["net_bps"], 2), bounds, shown)
+        return (utc, Markdown(f"[?][{count}]"), "-", "unreadable", "-")
+    result, kind = manifest["result"], manifest.get("kind", "soak")
+    kind = "attempt" if manifest["run_id"] in attempts else _KINDS.get(kind, kind)
+    symbol, *more = result["symbol"].split()
+    symbol += f" +{len(more)}" if more else ""
+    verdict = result["verdict"] + (" partial" if manifest["interrupted"] else "")
+    net = "-" if kind == "rollback" else number(result["net_bps"], 2)
+    bounds = interval(result["low_bps"], result["high_bps"], 2)
+    return (utc, Markdown(f"[{kind}][{count}]"), symbol, verdict, f"{net} {bounds}".strip())
 
 
 def _manifest(folder: Path) -> Any:
+    """The manifest, whatever its kind; None where it is not whole."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        return manifest if {"symbol", "verdict", "net_bps"} <= manifest["result"].keys() else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return manifest if isinstance(manifest, dict) and "result" in manifest else None
 
 
 def _read_latest(reports: Path) -> Path | None:

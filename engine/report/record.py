@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.metrics import METRICS
+from engine.params import Params
 
 FORMAT = 1
 EDGE, GATE, METRICS_FILE, OVERRIDES = (
@@ -23,6 +24,7 @@ EDGE, GATE, METRICS_FILE, OVERRIDES = (
     "soak_metrics.json",
     "runtime_overrides.json",
 )
+RECOMMENDED = "recommended_overrides.json"
 OPERATOR = "overrides file"
 _RUN_ID = re.compile(r"\d{8}T\d{6}-[\w.-]+", re.ASCII)
 _OWN_FILES = ("edge", "gate")
@@ -112,6 +114,16 @@ class RunRecord:
         interval: Mapping[str, Any] | None = (self.gate.get("net_bps") or {}).get("interval")
         return interval
 
+    @property
+    def recommended(self) -> Mapping[str, Any] | None:
+        """RECOMMENDED: the whole parameter set that the gate's targeted package leads to, limits applied; None where
+        none is proposed, where it changes nothing, and for a part of a run, on which there is no verdict."""
+        changes = (self.gate.get("action_package") or {}).get("changes") or ()
+        values = {change["parameter"]: change["after"] for change in changes if change["after"] != change["before"]}
+        if self.interrupted or not values:
+            return None
+        return dict(Params().with_changes({**self.params_final, **values}))
+
     def completed(self) -> RunRecord:
         """The record with what follows from `edge` alone filled in, and its series thinned to what charts show."""
         from engine.report.control import compare
@@ -126,7 +138,7 @@ class RunRecord:
         )
 
     def documents(self) -> dict[str, Any]:
-        """{file name: JSON value}: the four files that hold the run's numbers."""
+        """{file name: JSON value}: the four files that hold the run's numbers, and RECOMMENDED where there is one."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _OWN_FILES}
         totals = self.edge.get("totals", {})
         head = {
@@ -139,7 +151,7 @@ class RunRecord:
             GATE: self.gate,
             METRICS_FILE: head | own,
             OVERRIDES: self.params_final,
-        }
+        } | ({} if self.recommended is None else {RECOMMENDED: self.recommended})
 
     @classmethod
     def from_documents(cls, documents: Mapping[str, Any]) -> RunRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ class RollbackView:
     detector_text: str
     detector: Table
     steps: tuple[str, ...]
+    notice: tuple[str, ...]
 
 
 def build_rollback_view(document: Mapping[str, Any]) -> RollbackView:
@@ -53,7 +54,19 @@ def build_rollback_view(document: Mapping[str, Any]) -> RollbackView:
                 f"To undo this rollback: {code(f'nightsoak champion rollback --symbol {symbol} --to ' + before['id'])}"
             ),
         ),
+        notice=(
+            f"ROLLED BACK · {symbol} · {before['id']} to {after['id']}",
+            f"Why: {document['why']}",
+            f"Changed: {_moves(document['changes'])}",
+            "Decide: whether the market or the parameters were the cause",
+            f"Report: nightsoak report {document['rollback_id']}",
+        ),
     )
+
+
+def _moves(changes: Sequence[Mapping[str, Any]]) -> str:
+    moves = [f"{row['parameter']} {plain(row['from'])} -> {plain(row['to'])}" for row in changes]
+    return ", ".join(moves) or "nothing; both sets are the same"
 
 
 def _detector_text(watch: Mapping[str, Any] | None) -> str:

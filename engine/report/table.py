@@ -25,11 +25,13 @@ class Markdown(str):
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are plain text, escaped on rendering; `align` has one of l, r per column."""
+    """Cells are plain text, escaped on rendering; `align` has one of l, r per column. `whole`: no cell is shortened,
+    for names that are typed elsewhere; such a table may exceed MAX_WIDTH."""
 
     headers: tuple[str, ...]
     align: str
     rows: tuple[tuple[str, ...], ...]
+    whole: bool = False
 
 
 def escape(text: str) -> str:
@@ -69,7 +71,7 @@ def markdown_table(table: Table) -> Markdown:
     cells = [[_cell(text) for text in row] for row in (table.headers, *table.rows)]
     widths = [max(_MIN_CELL, *(len(row[i]) for row in cells)) for i in range(columns)]
     spare = MAX_WIDTH - (3 * columns + 1)
-    while sum(widths) > spare:
+    while sum(widths) > spare and not table.whole:
         columns_of_text = [i for i in range(columns) if table.align[i] == "l" and widths[i] > _MIN_TEXT]
         widest = max(columns_of_text or range(columns), key=lambda i: widths[i])
         widths[widest] -= 1

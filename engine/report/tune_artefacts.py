@@ -11,9 +11,10 @@ from engine.files import to_json
 from engine.report.artefacts import replace_folder
 from engine.report.index import write_index
 from engine.report.manifest import MANIFEST, WALL_CLOCK
+from engine.report.record import RECOMMENDED
 from engine.report.render import TEMPLATES
 from engine.report.study import dated_folder, read_study, render_study, render_study_again, study_manifest
-from engine.report.tune_view import OVERRIDES, TuneView, build_tune_view
+from engine.report.tune_view import TuneView, build_tune_view
 
 TUNE, DOCUMENT, TRIALS = "TUNE.json", "TUNE_RESULTS.md", "tune_trials.json"
 THRESHOLDS = "auto_tuned_thresholds.json"
@@ -48,7 +49,7 @@ def build_tune(document: Mapping[str, Any], trials: Sequence[Mapping[str, Any]])
             "is_champion": document["challenger"] is None,
             "evidence": document["evidence"],
         },
-        OVERRIDES: document["challenger"] or document["champion"]["params"],
+        RECOMMENDED: document["challenger"] or document["champion"]["params"],
     }
     files = {name: to_json(value).encode() for name, value in values.items()}
     files |= render_tune(json.loads(files[TUNE]))

@@ -11,6 +11,7 @@ from typing import Any
 from engine.params import PARAMETERS
 from engine.report.commands import shell_line
 from engine.report.format import NO_DATA, number, plain
+from engine.report.record import RECOMMENDED
 from engine.report.study import dated_folder
 from engine.report.table import Markdown, Table
 
@@ -20,7 +21,6 @@ _MEANS = {
     "INCONCLUSIVE": "not decided: more fresh windows are needed; the champion stays",
     "REJECT": "the challenger is worse, or failed a check; the champion stays",
 }
-OVERRIDES = "recommended_overrides.json"
 _BPS = 3
 _NIGHT_HOURS = 3
 
@@ -317,7 +317,7 @@ def _tapes(tapes: Sequence[Mapping[str, Any]]) -> Table:
 def _next(doc: Mapping[str, Any], folder: str) -> tuple[str, str]:
     """(command, sentence)."""
     if doc["challenger"] is not None and doc["verdict"] in ("PROMOTE", "INCONCLUSIVE"):
-        file, why = f"{folder}/{OVERRIDES}", f"tune {doc['id']}: {doc['verdict']}"
+        file, why = f"{folder}/{RECOMMENDED}", f"tune {doc['id']}: {doc['verdict']}"
         command = shell_line(
             ["champion", "propose", "--symbol", doc["symbol"], "--overrides", file, "--why", why, "--yes"]
         )

@@ -6,7 +6,9 @@ Sections with more to them than a few lines are built in their own module (check
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.report import commands, sections
 from engine.report.chart_data import prepare
@@ -23,7 +25,7 @@ from engine.report.format import (
 )
 from engine.report.interventions import build_interventions
 from engine.report.quality import build_expectations
-from engine.report.record import RunRecord
+from engine.report.record import RECOMMENDED, RunRecord
 from engine.report.table import Markdown, Table
 from engine.report.tuning_view import Tuning, build_tuning, changes_in_words
 
@@ -74,7 +76,8 @@ class View:
     summary: tuple[str, ...]
 
 
-def build_view(record: RunRecord) -> View:
+def build_view(record: RunRecord, folder: str = "") -> View:
+    """The view of a run's record; `folder`: where the report is, by default in reports/ of the working folder."""
     checks = build_checks(record)
     tuning = build_tuning(record)
     blocks, blocks_text = sections.blocks(record)
@@ -93,7 +96,7 @@ def build_view(record: RunRecord) -> View:
         why=checks.why,
         changed=changes_in_words(record),
         decision=_decision(record),
-        next=commands.next_step(record),
+        next=commands.next_step(record, folder or f"reports/{record.utc_date}/{record.run_id}"),
         checks=checks,
         components=sections.components(record),
         components_notes=sections.components_notes(record),
@@ -174,10 +177,21 @@ def _decision(record: RunRecord) -> str:
     text, package = str(record.gate["action"]), record.gate.get("action_package")
     if not package:
         return text
-    moves = ", ".join(
-        f"{change['parameter']} {plain(change['before'])} -> {plain(change['after'])}" for change in package["changes"]
-    ) or ", ".join(f"{name} by {plain(move)}" for name, move in package["moves"].items())
-    return f"{text} Proposed for {package['driver']}, not applied: {moves} ({package['effect']})."
+    if record.recommended is None:
+        why = "this is a part of the run" if record.interrupted else "its parameters are at their limits already"
+        return f"{text} The package for {package['driver']} ({package['package']}) is not proposed: {why}."
+    return (
+        f"{text} Proposed for {package['driver']}, not applied: {_moves(package)} ({package['effect']}). The whole set "
+        f"is in {RECOMMENDED} beside this report."
+    )
+
+
+def _moves(package: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{change['parameter']} {plain(change['before'])} -> {plain(change['after'])}"
+        for change in package["changes"]
+        if change["after"] != change["before"]
+    )
 
 
 def _summary(record: RunRecord, checks: Checks, partial: str) -> tuple[str, ...]:
@@ -203,9 +217,10 @@ def _summary(record: RunRecord, checks: Checks, partial: str) -> tuple[str, ...]
         lines.append(f"Breached: {'; '.join(checks.breached)}")
     if checks.without_data:
         lines.append(f"Without data: {', '.join(checks.without_data)}")
+    lines += [f"Changed: {changes_in_words(record)}", f"Decide: {record.gate['action']}"]
+    if record.recommended is not None:
+        lines.append(f"Proposed: {_moves(record.gate['action_package'])} ({RECOMMENDED})")
     lines += [
-        f"Changed: {changes_in_words(record)}",
-        f"Decide: {record.gate['action']}",
         f"Report: nightsoak report {record.run_id}",
     ]
     return tuple(lines)

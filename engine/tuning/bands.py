@@ -17,6 +17,9 @@ from engine.tuning.kpis import checked_metric
 
 Label = Literal["SUCCESS", "OK", "WARN", "FAIL", "NODATA"]
 Criticality = Literal["report-only", "normal", "critical"]
+Bound = Literal["fail", "warn", "ideal"]
+BOUND_OF: dict[Label, Bound] = {"FAIL": "fail", "WARN": "warn", "OK": "ideal"}
+"""Label -> the bound that was missed."""
 SEVERITY: dict[Label, int] = {"SUCCESS": 0, "OK": 1, "WARN": 2, "FAIL": 3, "NODATA": 4}
 MetricName = Annotated[str, AfterValidator(checked_metric)]
 
@@ -89,8 +92,13 @@ class KpiGate(ConfigModel):
         return None
 
     @property
-    def best_limit(self) -> float:
+    def best_bound(self) -> Bound:
         """The strictest bound there is."""
+        return "ideal" if self.ideal is not None else "warn" if self.warn is not None else "fail"
+
+    @property
+    def best_limit(self) -> float:
+        """Its value."""
         return next(value for value in (self.ideal, self.warn, self.fail) if value is not None)
 
 

@@ -75,4 +75,5 @@ def _check(name: str, metric: str, observed: int | None, limit: int, label: Labe
         "observed": observed,
         "label": label,
         "reason": reason,
+        "bound": "warn",
     }

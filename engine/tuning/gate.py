@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.params import Params
-from engine.tuning.bands import SEVERITY, Criticality, Gates, KpiGate, Label, NetBands
+from engine.tuning.bands import BOUND_OF, SEVERITY, Bound, Criticality, Gates, KpiGate, Label, NetBands
 from engine.tuning.guardrails import Change, Wanted, apply_guarded
 from engine.tuning.interval import (
     MIN_WINDOWS,
@@ -24,10 +24,13 @@ from engine.tuning.interval import (
 from engine.tuning.kpis import kpi_value, show, unit_of, why_null
 from engine.tuning.rules import Packages
 
+_BOUND_WORDS: Mapping[Label, str] = {"FAIL": "the fail bound", "WARN": "the warn bound", "OK": "the ideal"}
+
 
 @dataclass(frozen=True)
 class Check:
-    """One KPI against its bounds. `limit` is the bound that decided, the strictest one where all are met."""
+    """One KPI against its bounds. `limit` is the bound that decided, the strictest one where all are met; `bound` says
+    which of them that is."""
 
     name: str
     metric: str
@@ -37,6 +40,7 @@ class Check:
     limit: float
     label: Label
     reason: str
+    bound: Bound
 
     @property
     def caps_at(self) -> Label:
@@ -171,8 +175,9 @@ def _check_net(totals: Mapping[str, Any], bands: NetBands) -> Check:
     elif label == "SUCCESS":
         reason = f"{show(value)} is at or above {show(limit)}"
     else:
-        reason = f"{show(value)} is below {show(limit)}"
-    return Check("Net edge", "net_bps", "bps", "critical", value, limit, label, reason)
+        reason = f"{show(value)} is below {_BOUND_WORDS[label]} {show(limit)}"
+    bound = BOUND_OF.get(label, "ideal")
+    return Check("Net edge", "net_bps", "bps", "critical", value, limit, label, reason, bound)
 
 
 def _check(totals: Mapping[str, Any], gate: KpiGate) -> Check:
@@ -189,14 +194,15 @@ def _check(totals: Mapping[str, Any], gate: KpiGate) -> Check:
     else:
         missed = gate.missed(value)
         label, limit = missed if missed else ("SUCCESS", gate.best_limit)
-        bound = {"FAIL": "the fail bound", "WARN": "the warn bound", "OK": "the ideal"}.get(label)
         side = "above" if gate.better < 0 else "below"
-        reason = f"{show(value)} is {side} {bound} {show(limit)}" if bound else f"meets {show(limit)}"
+        words = _BOUND_WORDS.get(label)
+        reason = f"{show(value)} is {side} {words} {show(limit)}" if words else f"meets {show(limit)}"
         if gate.criticality == "report-only":
             reason += "; report only"
     if gate.note:
         reason += f" ({gate.note})"
-    return Check(gate.name, gate.metric, unit_of(gate.metric), gate.criticality, value, limit, label, reason)
+    bound = BOUND_OF.get(label, gate.best_bound)
+    return Check(gate.name, gate.metric, unit_of(gate.metric), gate.criticality, value, limit, label, reason, bound)
 
 
 def _reason(verdict: Label, checks: Iterable[Check]) -> str:

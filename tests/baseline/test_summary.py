@@ -55,7 +55,8 @@ def test_it_has_the_header_and_tables_of_the_form_and_fits_a_terminal(
 ) -> None:
     files = render_baseline(records[name])
     lines = files[DOCUMENT].decode().splitlines()
-    assert lines[0] == "# STEP 1 — Baseline Shadow (Real Feed) + Auto-Tune"
+    feed = "Recorded Tape" if name == "no_go" else "Generated Market"
+    assert lines[0] == f"# STEP 1 — Baseline Shadow ({feed}) + Auto-Tune"
     assert [line for line in lines if line.startswith("## ")] == [
         "## KPI Summary (Averages)",
         "## Auto-Tune Attempts",
@@ -74,12 +75,18 @@ def test_the_ladder_ends_with_the_first_go(records: dict[str, dict[str, Any]]) -
     assert [attempt["decision"] for attempt in record["attempts"]] == ["NO-GO", "GO"]
 
 
-def test_published_whole_latest_moves_and_it_can_be_rendered_again(
+def test_only_a_ladder_on_a_live_feed_says_real_feed(records: dict[str, dict[str, Any]]) -> None:
+    record = records["no_go"]
+    live = record | {"settings": record["settings"] | {"tapes": []}}
+    assert "(Real Feed)" in render_baseline(live)[DOCUMENT].decode().splitlines()[0]
+
+
+def test_published_whole_listed_beside_latest_and_rendered_again(
     records: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     folder = publish_baseline(records["go"], {"config/presets.json": "0" * 64}, tmp_path, wall_clock={"at": "now"})
     assert folder == tmp_path / "2026-11-20" / "20261120T020000-baseline-1f2e"
-    assert (tmp_path / "latest").resolve() == folder
+    assert not (tmp_path / "latest").exists()
     assert f"2026-11-20/{folder.name}/{DOCUMENT}" in (tmp_path / "index.md").read_text()
     assert sorted(path.name for path in folder.iterdir()) == [
         BASELINE, DOCUMENT, "summary.txt", "truth_manifest.json", "wall_clock.json",

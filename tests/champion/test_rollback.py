@@ -59,7 +59,7 @@ def test_everything_is_restored_reported_and_told(paths, store, promoted, sets, 
         f"nightsoak champion rollback --symbol BTCUSDT --to {second.id}",
     ):
         assert words in text
-    assert text == render_rollback(document)
+    assert text == render_rollback(document)["ROLLBACK.md"].decode()
     assert max(map(len, text.splitlines())) <= 80
     (event,) = read_events(paths)
     assert event == done.event

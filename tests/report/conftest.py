@@ -156,7 +156,22 @@ def check(metric: str, unit: str, observed: float | None, limit: float, label: s
         "limit": limit,
         "label": label,
         "reason": reason,
+        "bound": {"FAIL": "fail", "WARN": "warn"}.get(label, "ideal"),
     }
+
+
+PACKAGE = {
+    "package": "inventory_relief",
+    "driver": "adverse_bps_p95",
+    "effect": "smaller quotes and slower tightening",
+    "moves": {"impact_cap_ratio": -0.03, "max_delta_ratio": -0.03},
+    "changes": [
+        {"rule": "inventory_relief", "parameter": name, "before": before, "wanted": after, "after": after}
+        | {"status": "fired", "reason": "adverse_bps_p95 is the worst driver"}
+        for name, before, after in (("impact_cap_ratio", 0.09, 0.06), ("max_delta_ratio", 0.14, 0.11))
+    ],
+    "applied": False,
+}
 
 
 def gate_of(totals: dict[str, Any], verdict: str, interval: dict[str, Any] | None) -> dict[str, Any]:
@@ -172,7 +187,7 @@ def gate_of(totals: dict[str, Any], verdict: str, interval: dict[str, Any] | Non
         "verdict": verdict,
         "reason": "net_bps: no data: no fills." if net_label == "NODATA" else "adverse_bps_p95: 4.62 against 4.",
         "action": ACTIONS[verdict],
-        "action_package": None,
+        "action_package": PACKAGE if verdict == "WARN" else None,
         "checks": [
             row("net_bps", "bps", bands.limit(net_label), net_label),
             row("cancel_ratio", "ratio", 0.55, "SUCCESS"),

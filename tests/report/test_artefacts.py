@@ -12,16 +12,22 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError, StorageError, VerificationError
+from engine.params import Params, read_overrides
 from engine.paths import CHECKOUT
-from engine.report.artefacts import build_artefacts, publish, render_again, write_artefacts
+from engine.report.artefacts import build_artefacts, load_view, publish, render_again, write_artefacts
+from engine.report.copies import read_copy
 from engine.report.index import resolve_run
-from engine.report.manifest import artefact_sha256, code_sha256
-from engine.report.record import RunRecord
+from engine.report.manifest import MANIFEST, artefact_sha256, code_sha256
+from engine.report.record import RECOMMENDED, RunRecord
+from engine.report.rollback_artefacts import render_rollback_again, write_rollback
+from engine.report.study import study_manifest
+from engine.report.view import build_view
 
 NAMES = {
     "EDGE_REPORT.json",
     "KPI_GATE.json",
     "SOAK_RESULTS.md",
+    "recommended_overrides.json",
     "runtime_overrides.json",
     "soak_metrics.json",
     "summary.txt",
@@ -119,15 +125,77 @@ def test_the_index_lists_nights_newest_first(
     publish(night(normal, 21), tmp_path)
     lines = (tmp_path / "index.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
-    assert [row[0] for row in rows] == [f"2026-11-{day}" for day in (21, 20, 19, 18, 17)]
-    assert [row[2] for row in rows] == ["WARN", "WARN (partial)", "NODATA", "NODATA", "unreadable"]
-    assert rows[0][3:5] == ["3.35", "[2.93, 3.77]"]
-    assert rows[3][3:5] == ["no data", "-"]
-    for number, row in enumerate(rows[:4], start=1):
-        assert row[5] == f"[{number}]"
+    assert [row[0] for row in rows] == [f"2026-11-{day} 02:00" for day in (21, 20, 19, 18, 17)]
+    assert [row[1] for row in rows] == [*(f"[soak][{n}]" for n in range(1, 5)), "[?][5]"]
+    assert [row[3] for row in rows] == ["WARN", "WARN partial", "NODATA", "NODATA", "unreadable"]
+    assert rows[0][4] == "3.35 [2.93, 3.77]"
+    assert rows[3][4] == "no data"
+    for number in range(1, 5):
         target = next(line.split(": ")[1] for line in lines if line.startswith(f"[{number}]: "))
         assert (tmp_path / target).is_file()
     assert max(len(line) for line in lines if line.startswith("|")) <= 80
+
+
+def test_every_kind_of_report_is_listed_and_latest_stays_with_the_soaks(
+    normal: RunRecord, nodata: RunRecord, tmp_path: Path
+) -> None:
+    soak, attempt = publish(normal, tmp_path), publish(night(nodata, 21), tmp_path, latest=False)
+    assert resolve_run("latest", tmp_path) == soak
+    ladder = tmp_path / "2026-11-21" / "20261121T030000-baseline-1f2e"
+    result = {"symbol": "BTCUSDT ETHUSDT", "verdict": "NO-GO", "net_bps": 1.5}
+    ladder.mkdir()
+    (ladder / MANIFEST).write_bytes(
+        study_manifest("baseline", ladder.name, "S.md", result, {}, {"runs": [attempt.name]})
+    )
+    parameters = dict(normal.params_start)
+    document = {
+        "rollback_id": "20261122T030000-BTCUSDT-rollback-1f2e",
+        "symbol": "BTCUSDT",
+        "when_utc": "2026-11-22T03:00:00.000Z",
+        "who": "op",
+        "why": "asked for",
+        "from": {"id": "c2", "params": parameters, "since_utc": "", "promoted_why": ""},
+        "to": {"id": "c1", "params": parameters, "params_sha256": "0" * 64},
+        "changes": [{"parameter": "min_interval_ms", "unit": "ms", "from": 120, "to": 80}],
+        "evidence": {},
+    }
+    folder = write_rollback(document, tmp_path / "2026-11-22" / document["rollback_id"]).parent
+    rows = [line.split("|")[2:6] for line in (tmp_path / "index.md").read_text().splitlines() if line[:3] == "| 2"]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["[rollback][1]", "BTCUSDT", "ROLLED BACK", "-"],
+        ["[ladder][2]", "BTCUSDT +1", "NO-GO", "1.50"],
+        ["[attempt][3]", "BTCUSDT", "NODATA", "no data"],
+        ["[soak][4]", "BTCUSDT", "WARN", "3.35 [2.93, 3.77]"],
+    ]
+    assert read_copy(folder).message.startswith("ROLLED BACK · BTCUSDT · c2 to c1")
+    assert render_rollback_again(folder) == []
+    (folder / "ROLLBACK.md").write_text("older words")
+    assert render_rollback_again(folder) == ["ROLLBACK.md"]
+    assert resolve_run(folder.name, tmp_path) == folder
+
+
+def test_a_package_that_is_proposed_is_a_file_that_a_soak_takes(normal: RunRecord, tmp_path: Path) -> None:
+    folder = publish(normal, tmp_path)
+    file = folder / RECOMMENDED
+    proposed = {change["parameter"]: change["after"] for change in normal.gate["action_package"]["changes"]}
+    assert dict(read_overrides(file, Params())) == normal.params_final | proposed
+    assert RECOMMENDED in json.loads((folder / MANIFEST).read_text())["artefacts"]
+    command = f"nightsoak soak --hours 3 --iterations 6 --auto-tune --overrides reports/2026-11-20/{folder.name}/"
+    assert command + RECOMMENDED in (folder / "SOAK_RESULTS.md").read_text()
+    assert f"({RECOMMENDED})" in (folder / "summary.txt").read_text()
+    shown = load_view(folder).next.replace("\u00a0", " ")
+    assert shown == f"soak with the proposed set, `{command.rpartition(' ')[0]} {file}`"
+
+
+def test_nothing_is_proposed_where_nothing_would_change_nor_for_a_part_of_a_run(
+    normal: RunRecord, records: dict[str, RunRecord]
+) -> None:
+    package = normal.gate["action_package"]
+    stuck = [change | {"after": change["before"]} for change in package["changes"]]
+    at_limit = replace(normal, gate={**normal.gate, "action_package": package | {"changes": stuck}})
+    for record, why in ((at_limit, "at their limits already"), (records["interrupted"], "this is a part of the run")):
+        assert RECOMMENDED not in record.documents()
+        assert why in build_view(record.completed()).decision
 
 
 def test_a_run_is_found_by_id_by_path_and_as_latest(nodata: RunRecord, tmp_path: Path) -> None:

@@ -34,8 +34,10 @@ def test_every_number_of_the_table_is_the_one_in_the_json(normal: RunRecord) -> 
         for line in text.split("## Checks")[1].split("## Where")[0].splitlines()
         if line.startswith("| ")
     ][1:]
-    assert [row[0] for row in rows] == [check["metric"] for check in gate["checks"]]
-    for row, check in zip(rows, gate["checks"], strict=True):
+    checks = {check["metric"]: check for check in gate["checks"]}
+    assert rows[0][0] == "adverse_bps_p95"  # what was breached stands first
+    assert sorted(row[0] for row in rows) == sorted(checks)
+    for row, check in [(row, checks[row[0]]) for row in rows]:
         shown, *ends = re.findall(r"-?\d+(?:\.\d+)?", row[1])
         assert float(shown) == round(check["observed"], len(shown.partition(".")[2]))
         if check["metric"] == "net_bps":
@@ -43,7 +45,8 @@ def test_every_number_of_the_table_is_the_one_in_the_json(normal: RunRecord) -> 
                 round(gate["net_bps"]["interval"][end], 2) for end in ("low", "high")
             ]
         assert int(row[2]) == edge["totals"]["n"][check["metric"]]
-        assert float(row[3].split()[1]) == check["limit"]
+        bound, _, limit = row[3].split()
+        assert (bound, float(limit)) == (check["bound"], check["limit"])
 
 
 @given(
@@ -77,21 +80,46 @@ def test_unresolved_only_where_the_interval_has_the_limit_inside(normal: RunReco
 @pytest.mark.parametrize(
     ("label", "status", "title"),
     [
-        ("SUCCESS", "met", "5 passed, 0 breached, 1 unresolved, 0 without data"),
-        ("OK", "not ideal", "5 passed, 0 breached, 1 unresolved, 0 without data"),
-        ("WARN", "warning", "4 passed, 0 breached, 1 warned, 1 unresolved, 0 without data"),
-        ("FAIL", "breached", "4 passed, 1 breached, 1 unresolved, 0 without data"),
-        ("NODATA", "no data", "4 passed, 0 breached, 1 unresolved, 1 without data"),
+        ("SUCCESS", "met", "0 breached, 0 without data, 0 not ideal, 6 met"),
+        ("OK", "not ideal", "0 breached, 0 without data, 1 not ideal, 5 met"),
+        ("WARN", "breached", "1 breached, 0 without data, 0 not ideal, 5 met"),
+        ("FAIL", "breached", "1 breached, 0 without data, 0 not ideal, 5 met"),
+        ("NODATA", "no data", "0 breached, 1 without data, 0 not ideal, 5 met"),
     ],
 )
 def test_each_label_in_words_and_counted(normal: RunRecord, label: str, status: str, title: str) -> None:
     observed = None if label == "NODATA" else 4.62
-    checks = build_checks(with_check(normal, "adverse_bps_p95", label=label, observed=observed))
+    bound = {"WARN": "warn", "FAIL": "fail"}.get(label, "ideal")
+    checks = build_checks(with_check(normal, "adverse_bps_p95", label=label, observed=observed, bound=bound))
     row = next(row for row in checks.rows if row[0] == "adverse_bps_p95")
     assert row[4] == status
-    assert checks.title == title
+    assert checks.title == f"{title}; unresolved: net_bps"
     assert (checks.without_data == ("adverse_bps_p95",)) == (label == "NODATA")
-    assert (checks.breached == ("adverse_bps_p95 4.62 (limit 4)",)) == (label == "FAIL")
+    words = {"FAIL": ("adverse_bps_p95 4.62 (fails above 4)",), "WARN": ("adverse_bps_p95 4.62 (warns above 4)",)}
+    assert checks.breached == words.get(label, ())
+
+
+def test_the_rule_that_made_the_verdict_is_breached_whether_resolved_or_not(normal: RunRecord) -> None:
+    """net_bps below its fail bound with an interval across it: FAIL is made by a breached rule, named and counted."""
+    low, high = (normal.gate["net_bps"]["interval"][end] for end in ("low", "high"))
+    failed = with_check(normal, "net_bps", observed=low + 0.1, limit=(low + high) / 2, label="FAIL", bound="fail")
+    checks = build_checks(failed)
+    assert checks.rows[0][0] == "net_bps"
+    assert checks.rows[0][3].startswith("fail < ")
+    assert checks.rows[0][4] == "breached?"
+    assert checks.title.startswith("2 breached, ")
+    assert checks.breached[0].startswith("net_bps ") and "fails below" in checks.breached[0]
+    assert checks.passed == 4
+
+
+def test_data_that_rules_a_verdict_out_breaks_its_rule_and_a_report_only_rule_breaks_nothing(
+    normal: RunRecord,
+) -> None:
+    broken = build_checks(with_check(normal, "cancel_ratio", label="NODATA"))
+    assert broken.without_data == ()
+    assert "cancel_ratio" in broken.breached[0] + broken.breached[1]
+    watched = build_checks(with_check(normal, "cancel_ratio", label="FAIL", criticality="report-only"))
+    assert watched.title.startswith("1 breached, 0 without data, 0 not ideal, 4 met, 1 reported only")
 
 
 def test_intervals_come_from_windows_where_a_kpi_is_a_ratio(normal: RunRecord) -> None:

@@ -33,7 +33,7 @@ def test_the_verdict_table_without_colour(reports: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("WARN  BTCUSDT")
-    assert any(line.split()[:2] == ["net_bps", "3.35"] and line.rstrip().endswith("unresolved") for line in lines)
+    assert any(line.split()[:2] == ["net_bps", "3.35"] and line.rstrip().endswith("met?") for line in lines)
     assert lines[-1].startswith("report: ")
     assert Path(lines[-1].removeprefix("report: ")).name == "SOAK_RESULTS.md"
     assert "note: This market is generated" in done.stdout

@@ -127,7 +127,7 @@ def test_nodata_does_not_hide_a_failure(kpi_slice, gates) -> None:
     result = judge(kpi_slice(net_bps=1.0, cancel_ratio=None), gates)
     assert result.verdict == "NODATA"
     assert "cancel_ratio: no data" in result.reason
-    assert "net_bps: 1 is below 2.5" in result.reason
+    assert "net_bps: 1 is below the fail bound 2.5" in result.reason
 
 
 def test_a_warning_beside_missing_data_stays_a_failure_where_one_is(kpi_slice, gates) -> None:
