@@ -52,8 +52,11 @@ def check_market(settings: SoakSettings, paths: Paths) -> str:
     """The symbol of the market; nothing is written, and nobody is asked.
 
     Raises:
-        InputError: the tape is damaged, too short or of another symbol, or no symbol is named for a feed.
+        InputError: the tape is damaged, too short or of another symbol, or no symbol is named for a feed; or the hours
+            are too few for the iterations.
     """
+    if settings.live or not settings.tape:
+        _asked(settings, 0)
     if settings.live:
         return _one_symbol(settings)
     if settings.tape:
@@ -167,8 +170,7 @@ def live_instrument(settings: SoakSettings) -> Instrument:
 def _live(settings: SoakSettings) -> RunMarket:
     instrument = live_instrument(settings)
     start_ns = -(-(time.time_ns() + LEAD_NS) // NS_PER_S) * NS_PER_S
-    end_ns = start_ns + round(settings.hours * _SECONDS_PER_HOUR) * NS_PER_S
-    schedule = cut_span(start_ns, end_ns, settings.iterations, settings.window_seconds, where="--hours")
+    schedule = _asked(settings, start_ns)
     facts = {
         "name": "",
         "default": False,
@@ -188,6 +190,12 @@ def _live(settings: SoakSettings) -> RunMarket:
         latency_modelled=False,
         notes=_window_notes(settings, schedule),
     )
+
+
+def _asked(settings: SoakSettings, start_ns: int) -> Schedule:
+    """So many hours from `start_ns` on."""
+    end_ns = start_ns + round(settings.hours * _SECONDS_PER_HOUR) * NS_PER_S
+    return cut_span(start_ns, end_ns, settings.iterations, settings.window_seconds, where="--hours, --iterations")
 
 
 def _one_symbol(settings: SoakSettings) -> str:

@@ -32,13 +32,31 @@ GROUPS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Usage errors in one line: what, where, and how to see more. An abbreviated or misspelt option is none."""
+    """Usage errors in one line: what, where, and how to see more. A misspelt word is named, and none is guessed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {self.prog}: {message}; {self.prog} --help shows its usage\n")
+        end = " " if message.endswith("?") else "; "
+        self.exit(2, f"error: {self.prog}: {message}{end}{self.prog} --help shows its usage\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, where a command's parser tells of what it does not know, and not the one above it."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            from engine.errors import did_you_mean
+
+            word = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
+            remedy = did_you_mean(word, self._option_string_actions)
+            self.error(f"no argument {word!r}" + (f"; {remedy}" if remedy.endswith("?") else ""))
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            from engine.errors import did_you_mean
+
+            raise argparse.ArgumentError(action, f"no {value!r}; {did_you_mean(str(value), map(str, action.choices))}")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nightsoak.arguments import count, whole_number
-from nightsoak.console import emit_json, hint
+from nightsoak.console import emit_json, hint, near_path, paragraph, say
 from nightsoak.running import run_flow
 
 if TYPE_CHECKING:
@@ -40,18 +40,20 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _baseline(args: argparse.Namespace) -> int:
-    from engine.baseline.ladder import check_baseline
+    from engine.baseline.ladder import check_baseline, make_ladder
     from engine.paths import Paths
-    from engine.report.baseline_artefacts import read_baseline
     from engine.soak_plan import soak_lock
 
     settings = _settings(args)
     paths = Paths.from_environment()
-    check_baseline(settings, paths)
+    (make_ladder if settings.live else check_baseline)(settings, paths)  # a live one asks the venue and writes nothing
     with soak_lock(paths):
         pass
-    report = run_flow(lambda: _flow(settings), debug=args.debug)
+    what = f"baseline: {settings.iterations} windows of {settings.window_seconds} s an attempt"
+    report = run_flow(lambda: _flow(settings), what=what, debug=args.debug)
     if args.json:
+        from engine.report.baseline_artefacts import read_baseline
+
         emit_json(read_baseline(report.folder) | {"folder": str(report.folder)})
     else:
         print_decision(report.folder)
@@ -83,22 +85,20 @@ def print_decision(folder: Path) -> None:
     Raises:
         InputError: the folder holds no ladder.
     """
-    from pathlib import Path
-
     from engine.report.baseline_artefacts import DOCUMENT, baseline_view
     from engine.report.table import markdown_table
 
     view = baseline_view(folder)
-    print(f"{view.decision}  {', '.join(text for _, text in view.head[2:5])}")
+    print(paragraph(f"{view.decision}  {', '.join(text for _, text in view.head[2:5])}"))
     for note in view.notes:
-        print(f"note: {note}")
+        print(paragraph(note, "note: "))
     for table in (view.kpis, view.presets, view.results):
         print(f"\n{markdown_table(table)}")
     print()
     for reason in view.reasons:
-        print(f"- {reason}")
+        print(paragraph(reason, "- "))
     for number, recommendation in enumerate(view.recommendations, 1):
-        print(f"{number}. {recommendation}")
-    path = (folder / DOCUMENT).absolute()
-    print(f"report: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True)
-    hint(view.next[0].lower() + view.next[1:].rstrip(".") + f": {view.next_command}")
+        print(paragraph(recommendation, f"{number}. "))
+    print(f"report: {near_path(folder / DOCUMENT)}", flush=True)
+    say(f"next: {view.next[0].lower()}{view.next[1:]}")
+    hint(view.next_command)

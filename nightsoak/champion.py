@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nightsoak.console import emit_json, hint, say
+from nightsoak.console import emit_json, hint, long_work, near_path, paragraph, say
 
 if TYPE_CHECKING:
+    from engine.champion.challengers import Challenger
+    from engine.champion.change import Champion, Change
     from engine.champion.store import ChampionStore
     from engine.params import Params
 
@@ -65,7 +67,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         epilog="Exit code: 0 when everything was restored, 1 when something was not.",
     )
     drill.add_argument("what", choices=["rollback"])
-    drill.add_argument("--home", type=Path, metavar="DIR", help="play it here and keep it (default: a temporary one)")
+    drill.add_argument(
+        "--home", type=Path, metavar="DIR", help="play it here and keep it (default: in a temporary folder, removed)"
+    )
     drill.add_argument("--json", action="store_true", help="print one JSON object")
     drill.set_defaults(run=run_drill)
 
@@ -81,6 +85,7 @@ def _action(
 def run_show(args: argparse.Namespace) -> int:
     from engine.champion.fdr import load_evidence
     from engine.champion.ledger import read_ledger
+    from engine.champion.reading import last_taking_effect
     from engine.params import PARAMETERS, Params
     from engine.paths import Paths
 
@@ -92,19 +97,25 @@ def run_show(args: argparse.Namespace) -> int:
             hint("nightsoak tune looks for a better set, nightsoak champion propose lets one run beside")
         return 0
     store = _store(args)
-    champion, waiting = store.current(), store.challengers()
+    champion, waiting, changes = store.current(), store.challengers(), store.history()
     budget = read_ledger(store.paths, store.symbol).summary(load_evidence(store.paths.config))
     if args.json:
         ids = [known.id for known in waiting]
         emit_json(champion.to_json() | {"challengers": ids, "evidence": budget})
         return 0
     _note(champion.note)
-    print(f"{champion.id}{' (frozen)' if champion.frozen else ''}: {champion.why or 'no reason given'}")
-    if champion.since_utc:
-        print(f"in force since {_minute(champion.since_utc)} UTC; last change by {champion.who}")
-    former = champion.former
-    print(f"before it: {former.id}" if former else "before it: none")
-    print()
+    former, last = champion.former, last_taking_effect(changes)
+    print(f"{champion.id} is the champion of {store.symbol}" + (", frozen" if champion.frozen else ""))
+    if last is None:
+        print(paragraph(champion.why, "since   the beginning: "))
+    else:
+        how = "promoted over" if last.kind == "promote" else "put back instead of"
+        print(paragraph(f"{_minute(last.when_utc)} UTC, {how} {last.instead_of} by {last.who}", "since   "))
+        print(paragraph(last.why or "none was given", "reason  "))
+    if champion.frozen:
+        text = f"{_minute(champion.when_utc)} UTC by {champion.who}: {champion.why or 'no reason was given'}"
+        print(paragraph(text, "frozen  "))
+    print(f"before  {former.id if former else 'none'}\n")
     initial = Params()
     header = ("parameter", "unit", "value", former.id if former else "initial")
     other = former.params if former else initial
@@ -112,10 +123,12 @@ def run_show(args: argparse.Namespace) -> int:
                           for name in PARAMETERS])  # fmt: skip
     print()
     print(f"sha256 {champion.sha256}")
-    print(f"challengers waiting: {', '.join(known.id for known in waiting) or 'none'}")
+    print(f"challengers waiting: {len(waiting) or 'none'}")
+    for known in waiting:
+        print(paragraph(f"{known.id}, {_against(changes, known, champion)}", "  "))
     print(
         f"evidence: {budget['trials']} trials in {budget['tunes']} tunes, {budget['confirmations']} confirmations, "
-        f"{budget['promotions']} promoted by them; the next one is granted p <= {budget['next_level']:.4f}"
+        f"{budget['promotions']} promoted by them;\n          the next one is granted p <= {budget['next_level']:.4f}"
     )
     hint(f"nightsoak champion history --symbol {store.symbol}")
     return 0
@@ -129,13 +142,12 @@ def run_history(args: argparse.Namespace) -> int:
         emit_json({"symbol": store.symbol, "changes": rows, "note": note})
         return 0
     _note(note)
-    _print_table(
-        ("n", "when UTC", "change", "champion", "instead of", "who", "why"),
-        [
-            (str(c.seq), _minute(c.when_utc), c.kind, c.id, "" if c.id == c.instead_of else c.instead_of, c.who, c.why)
-            for c in changes
-        ],
-    )
+    rows = [
+        (str(c.seq), _minute(c.when_utc), c.kind, c.id, "" if c.id == c.instead_of else c.instead_of, c.who)
+        for c in changes
+    ]
+    header = ("n", "when UTC", "change", "champion", "instead of", "who")
+    _print_table(header, rows, [f"why: {change.why}" if change.why else "" for change in changes])
     if not changes:
         say("nothing was ever promoted: the champion is the baseline, the table's initial values")
     hint(f"nightsoak champion rollback --symbol {store.symbol} --to ID puts one back")
@@ -144,18 +156,19 @@ def run_history(args: argparse.Namespace) -> int:
 
 def run_challengers(args: argparse.Namespace) -> int:
     store = _store(args)
-    waiting = store.challengers()
+    waiting, champion, changes = store.challengers(), store.current(), store.history()
     if args.json:
-        emit_json({"symbol": store.symbol, "challengers": [known.to_json() for known in waiting]})
+        rows = [known.to_json() | {"against": _champion_then(changes, known)} for known in waiting]
+        emit_json({"symbol": store.symbol, "champion": champion.id, "challengers": rows})
         return 0
-    champion = store.current()
-    _print_table(
-        ("id", "since UTC", "from", "differs in", "why"),
-        [
-            (known.id, _minute(known.since_utc), known.origin, _differences(champion.params, known.params), known.why)
-            for known in waiting
-        ],
-    )
+    for known in waiting:
+        print(f"{known.id}, since {_minute(known.since_utc)} UTC, from {known.origin}")
+        for word, text in (
+            ("why      ", known.why or "none was given"),
+            ("against  ", _against(changes, known, champion)),
+            ("differs  ", _differences(champion.params, known.params)),
+        ):
+            print(paragraph(text, f"  {word}"))
     if not waiting:
         say("no challenger waits")
     hint("nightsoak champion propose --overrides FILE --why TEXT adds one")
@@ -177,6 +190,7 @@ def run_freeze(args: argparse.Namespace) -> int:
 def run_rollback(args: argparse.Namespace) -> int:
     from engine.champion.rollback import roll_back
     from engine.errors import InputError
+    from engine.notice_outbox import tell
 
     store = _store(args)
     now = store.current()
@@ -197,6 +211,7 @@ def run_rollback(args: argparse.Namespace) -> int:
         store.paths, store.symbol, why=args.why or "asked for by the operator", who=_who(), to=args.to, failing=now.id
     )
     _copy_to_warehouse(store)
+    tell(store.paths)
     if args.json:
         emit_json(done.to_json() | {"changed": True})
         return 0
@@ -239,6 +254,7 @@ def run_withdraw(args: argparse.Namespace) -> int:
 
 
 def run_drill(args: argparse.Namespace) -> int:
+    import shutil
     import tempfile
 
     from engine.champion.drill import drill_rollback
@@ -250,9 +266,13 @@ def run_drill(args: argparse.Namespace) -> int:
         raise InputError("is not empty", where=str(home), remedy="name a new folder")
     home = home or Path(tempfile.mkdtemp(prefix="nightsoak-drill-"))
     tell = say if sys.stderr.isatty() else (lambda text: None)
-    drill = drill_rollback(home, Paths.from_environment().config, tell=tell)
+    with long_work("drill: a rollback"):
+        drill = drill_rollback(home, Paths.from_environment().config, tell=tell)
+    kept = args.home is not None or not drill.restored
+    if not kept:
+        shutil.rmtree(home)
     if args.json:
-        emit_json(drill.to_json())
+        emit_json(drill.to_json() | ({} if kept else {"report": None}))
         return 0 if drill.restored else 1
     print(f"detected after {drill.windows_to_detection} windows: {'; '.join(drill.reasons)}")
     print(f"files restored {drill.files_restored_s:.2f} s after detection")
@@ -260,15 +280,18 @@ def run_drill(args: argparse.Namespace) -> int:
         print(f"running bot restored {drill.bot_restored_s:.2f} s after detection")
     for name, holds in drill.checks.items():
         print(f"{'OK    ' if holds else 'FAILED'} {name}")
-    print(f"report: {drill.report}")
-    hint(f"read the report, then remove {home}")
+    if kept:
+        print(f"report: {near_path(drill.report)}", flush=True)
+        hint(f"read the report, then remove {home}")
+    else:
+        hint("nightsoak drill rollback --home DIR keeps its journal, warehouse and report")
     return 0 if drill.restored else 1
 
 
 def _store(args: argparse.Namespace) -> ChampionStore:
     """The store of --symbol, or of the only symbol there is."""
     from engine.champion.store import ChampionStore
-    from engine.errors import InputError
+    from engine.errors import InputError, did_you_mean
     from engine.paths import Paths
 
     paths = Paths.from_environment()
@@ -276,6 +299,9 @@ def _store(args: argparse.Namespace) -> ChampionStore:
     if args.symbol is None and len(known) != 1:
         those = f"one of {', '.join(known)}" if known else "the symbol of a tape or feed; no champion was promoted yet"
         raise InputError("which symbol?", where="--symbol", remedy=f"name {those}")
+    if args.symbol is not None and args.symbol not in known and not args.json:
+        remedy = did_you_mean(args.symbol, known)
+        say(f"note: nothing was ever promoted for {args.symbol}" + (f"; {remedy}" if remedy.endswith("?") else ""))
     return ChampionStore(paths, args.symbol if args.symbol is not None else known[0])
 
 
@@ -337,6 +363,22 @@ def _note(note: str) -> None:
         say(f"note: {note}")
 
 
+def _champion_then(changes: Sequence[Change], known: Challenger) -> str:
+    """The champion in force when the challenger began to wait."""
+    from engine.champion.change import BASELINE
+    from engine.champion.reading import last_taking_effect
+
+    last = last_taking_effect([change for change in changes if change.when_utc <= known.since_utc])
+    return BASELINE if last is None else last.id
+
+
+def _against(changes: Sequence[Change], known: Challenger, champion: Champion) -> str:
+    then = _champion_then(changes, known)
+    if then == champion.id:
+        return f"waits against {then}"
+    return f"proposed against {then}, which is no longer in force; its test began anew against {champion.id}"
+
+
 def _differences(before: Params, after: Params) -> str:
     changed = [f"{name} {before[name]:g} -> {after[name]:g}" for name in before if before[name] != after[name]]
     return ", ".join(changed) or "the same parameters"
@@ -346,9 +388,12 @@ def _minute(utc: str) -> str:
     return utc[:16].replace("T", " ")
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str] = ()) -> None:
+    """Columns; below each row its text, if it has one."""
     if not rows:
         return
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
+    for row, text in zip((header, *rows), ("", *(texts or [""] * len(rows))), strict=True):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if text:
+            print(paragraph(text, " " * (widths[0] + 2)))

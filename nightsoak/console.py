@@ -1,14 +1,27 @@
-"""What every command prints with: data on stdout, messages and progress on stderr, hints as the last line."""
+"""What every command prints with: data on stdout, messages and progress on stderr, hints as the last line.
+
+Sentences are wrapped at the terminal's width, or at 100 columns in a pipe. Errors and hints stay one line each: the
+first are grepped for, the second are copied into a shell.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from typing import Any
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+WIDTH = 100
 
 
 def say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    """A message on stderr."""
+    print(paragraph(message, stream=sys.stderr), file=sys.stderr, flush=True)
 
 
 def hint(message: str) -> None:
@@ -19,3 +32,36 @@ def hint(message: str) -> None:
 def emit_json(value: Any) -> None:
     """The one object that `--json` prints on stdout."""
     print(json.dumps(value, sort_keys=True, allow_nan=False, ensure_ascii=False))
+
+
+def paragraph(text: str, first: str = "", stream: IO[str] | None = None) -> str:
+    """`text` in lines that fit; `first` opens the first one, the others are indented as far. Words stay whole."""
+    terminal = (stream or sys.stdout).isatty()
+    width = min(WIDTH, shutil.get_terminal_size().columns) if terminal else WIDTH
+    lines = textwrap.wrap(
+        text,
+        max(width, len(first) + 20),
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)
+
+
+def near_path(path: Path) -> str:
+    """A path as short as it can be named from here."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@contextmanager
+def long_work(what: str) -> Iterator[None]:
+    """A line when it begins and one when it is done, where no terminal shows its progress."""
+    if sys.stderr.isatty():
+        yield
+        return
+    began = time.monotonic()
+    say(f"{what} ...")
+    yield
+    say(f"{what.partition(':')[0]}: done after {time.monotonic() - began:.0f} s")

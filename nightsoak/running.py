@@ -10,10 +10,11 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def run_flow(load: Callable[[], Callable[[], Result]], *, debug: bool) -> Result:
+def run_flow(load: Callable[[], Callable[[], Result]], *, what: str, debug: bool) -> Result:
     """What the flow returns, with progress on a terminal.
 
     Args:
+        what: the command and what it was asked for, for a reader without a terminal.
         load: imports the flow, which takes Prefect seconds, and returns what runs it; the server starts meanwhile.
 
     Raises:
@@ -21,13 +22,14 @@ def run_flow(load: Callable[[], Callable[[], Result]], *, debug: bool) -> Result
     """
     from engine.errors import RunError
     from flows.environment import prefect_server, prepare
+    from nightsoak.console import long_work
     from nightsoak.progress import showing_progress
 
     prepare(debug=debug)
     # Prefect hands a SIGTERM on to whoever had it before: by default that would be the end, before any clean-up.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with prefect_server() as wait_for_server, showing_progress() as listener:
+        with long_work(what), prefect_server() as wait_for_server, showing_progress() as listener:
             from tasks.listening import listening
 
             run = load()

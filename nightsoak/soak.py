@@ -52,10 +52,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _soak(args: argparse.Namespace) -> int:
     from engine.errors import InputError
     from engine.paths import Paths
-    from engine.soak_plan import check_inputs, soak_lock
     from nightsoak.report import print_verdict
 
     settings = _settings(args)
+    from engine.soak_plan import check_inputs, soak_lock  # imports for a second, and the settings are right
+
     for export in filter(None, (args.export_json, args.export_md)):
         if export.is_dir():
             raise InputError("is a folder", where=str(export), remedy="name a file")
@@ -64,7 +65,12 @@ def _soak(args: argparse.Namespace) -> int:
     check_inputs(settings, paths)
     with soak_lock(paths):
         pass
-    report = run_flow(lambda: _flow(settings), debug=args.debug)
+    if settings.live:
+        from engine.soak_market import live_instrument
+
+        live_instrument(settings)
+    what = f"soak: {settings.hours:g} h of market time in {settings.iterations} iterations"
+    report = run_flow(lambda: _flow(settings), what=what, debug=args.debug)
     _export(report, args.export_json, args.export_md)
     print_verdict(report.folder)
     return 1 if args.gate and report.verdict not in _PASSES else 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nightsoak.arguments import count, positive, whole_number
-from nightsoak.console import emit_json, hint
+from nightsoak.console import emit_json, hint, near_path, paragraph, say
 from nightsoak.running import run_flow
 
 if TYPE_CHECKING:
@@ -53,14 +53,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _tune(args: argparse.Namespace) -> int:
     from engine.paths import Paths
-    from engine.report.tune_artefacts import read_tune
-    from engine.search.tune_plan import check_inputs
 
     settings, executor = _settings(args), _executor(args)
+    from engine.search.tune_plan import check_inputs  # imports for a second, and the settings are right
+
     # What will fail is refused here, before seconds go into starting Prefect; the flow checks it all again.
     check_inputs(settings, Paths.from_environment())
-    report = run_flow(lambda: _flow(settings, executor), debug=args.debug)
+    what = f"tune: effort {settings.profile}, seed {settings.seed}"
+    report = run_flow(lambda: _flow(settings, executor), what=what, debug=args.debug)
     if args.json:
+        from engine.report.tune_artefacts import read_tune
+
         emit_json(read_tune(report.folder) | {"folder": str(report.folder)})
     else:
         print_tune(report.folder)
@@ -108,18 +111,27 @@ def print_tune(folder: Path) -> None:
     Raises:
         InputError: the folder holds no tune.
     """
-    from pathlib import Path
-
-    from engine.report.table import markdown_table
+    from engine.report.format import NO_DATA
+    from engine.report.table import Table, markdown_table
     from engine.report.tune_artefacts import DOCUMENT, tune_view
 
     view = tune_view(folder)
-    print(view.verdict_text)
+    print(paragraph(view.verdict_text))
     for note in view.notes:
-        print(f"note: {note}")
-    print(f"\n{markdown_table(view.effects)}\n\n{markdown_table(view.params)}\n")
+        print(paragraph(note, "note: "))
+    known = tuple(row for row in view.effects.rows if row[1] != NO_DATA)
+    # Units are on the page; without them every name has room. Without a challenger nothing is told in either table.
+    headers, *params = ((name, *rest) for name, _, *rest in (view.params.headers, *view.params.rows))
+    challenged = any(row[2] != "-" for row in params)
+    for table in (
+        Table(view.effects.headers, view.effects.align, known),
+        Table(headers, "lrrr", tuple(params) if challenged else ()),
+    ):
+        if table.rows:
+            print(f"\n{markdown_table(table)}")
+    print()
     for fact in (view.reason, *view.facts, view.confirm_text, *view.luck):
-        print(f"- {fact}")
-    path = (folder / DOCUMENT).absolute()
-    print(f"report: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True)
-    hint(f"{view.next.removeprefix('Next: ')} {view.next_command}")
+        print(paragraph(fact, "- "))
+    print(f"report: {near_path(folder / DOCUMENT)}", flush=True)
+    say(f"next: {view.next.removeprefix('Next: ')}")
+    hint(view.next_command)

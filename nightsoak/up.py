@@ -8,7 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from nightsoak.console import emit_json, hint, say
+from nightsoak.console import emit_json, hint, paragraph, say
 
 if TYPE_CHECKING:
     from engine.paths import Paths
@@ -184,7 +184,7 @@ def _status(args: argparse.Namespace) -> int:
     rows += [("champion", line) for line in facts["champions"] or ["none yet: runs start from the initial parameters"]]
     rows += [("report", facts["report"] or "none yet")]
     for word, text in rows:
-        print(f"{word:10}{text}")
+        print(paragraph(text, f"{word:10}"))
     hint("nightsoak report latest" if server["url"] else "nightsoak up")
     return 0
 
@@ -223,7 +223,8 @@ def _champions(paths: Paths) -> list[str]:
             lines.append(f"{symbol} {error}")
             continue
         frozen = ", frozen" if champion.frozen else ""
-        lines.append(f"{symbol} {champion.id} since {champion.since_utc}{frozen}")
+        since = f" since {champion.since_utc[:16].replace('T', ' ')} UTC" if champion.since_utc else ""
+        lines.append(f"{symbol} {champion.id}{since}{frozen}")
     return lines
 
 

@@ -26,7 +26,7 @@ from engine.report.manifest import WALL_CLOCK
 from engine.report.tune_artefacts import DOCUMENT, TRIALS, publish_tune, read_tune
 from engine.search.rounds import Listener
 from engine.search.tune import TuneResult, publish, run_tune
-from engine.search.tune_plan import check_inputs
+from engine.search.tune_plan import check_configuration, check_inputs
 
 
 def play_round(
@@ -85,6 +85,7 @@ def report_of(tune_id: str, paths: Paths) -> Path:
 
 def _begin(record: Record, settings: OptimizeSettings, paths: Paths, tell: Listener) -> str:
     """Write the round's first line; "", or what is missing for it, and nothing is written."""
+    check_configuration(settings.tuning((), record.state.round + 1), paths)  # before any tape is generated
     new = new_tapes(settings, paths, record.state, lambda share: tell({"event": "generating", "share": share}))
     found = new.tapes
     if len(found) < NEEDED:

@@ -110,15 +110,7 @@ def make_plan(
     trust_region(champion, search.trust_radius)  # refuses a champion outside the table
     counts = [window_count(tape, settings.window_seconds) for tape in tapes]
     cut = split_tapes(counts, search.fresh_share)
-    estimate_s = estimate_seconds(
-        [tape.meta.count for tape in tapes[:cut]], [tape.meta.count for tape in tapes[cut:]], effort, search
-    )
-    if settings.max_estimated_sec is not None and estimate_s > settings.max_estimated_sec:
-        raise InputError(
-            f"this tune is estimated to take {estimate_s:.0f} s, more than {settings.max_estimated_sec:g} s",
-            where="--max-estimated-sec",
-            remedy="ask for fewer --trials, --profile quick, or fewer tapes",
-        )
+    estimate_s = _affordable(tapes, cut, settings, search)
     files = {"config/profile": profile_path(paths.config, profile_name)}
     files |= {f"config/{name}": paths.config / name for name in _FILES}
     files |= {f"config/{CALIBRATION}": file for file in [paths.config / CALIBRATION] if file.exists()}
@@ -172,6 +164,23 @@ def estimate_seconds(
     return cost.start_seconds + replay_s + batches * cost.search_seconds_per_batch
 
 
+def _affordable(tapes: Sequence[Tape], cut: int, settings: TuneSettings, search: SearchSettings) -> float:
+    """The estimate in seconds, `cut` tapes being for selection.
+
+    Raises:
+        InputError: it is above --max-estimated-sec.
+    """
+    selection, fresh = ([tape.meta.count for tape in part] for part in (tapes[:cut], tapes[cut:]))
+    estimate_s = estimate_seconds(selection, fresh, settings.effort(search), search)
+    if settings.max_estimated_sec is not None and estimate_s > settings.max_estimated_sec:
+        raise InputError(
+            f"this tune is estimated to take {estimate_s:.0f} s, more than {settings.max_estimated_sec:g} s",
+            where="--max-estimated-sec",
+            remedy="ask for fewer --trials, --profile quick, or fewer tapes",
+        )
+    return estimate_s
+
+
 def _champion(settings: TuneSettings, paths: Paths, symbol: str) -> tuple[Params, str]:
     if settings.overrides:
         return read_overrides(Path(settings.overrides), Params()), "overrides file"
@@ -185,11 +194,24 @@ def check_inputs(settings: TuneSettings, paths: Paths) -> None:
     Raises:
         InputError: as `make_plan`.
     """
+    search = check_configuration(settings, paths)
+    symbol, tapes = peek_tapes(settings, search, paths)
+    champion, _ = _champion(settings, paths, symbol)
+    trust_region(champion, search.trust_radius)
+    if tapes:
+        cut = split_tapes([window_count(tape, settings.window_seconds) for tape in tapes], search.fresh_share)
+        _affordable(tapes, cut, settings, search)
+
+
+def check_configuration(settings: TuneSettings, paths: Paths) -> SearchSettings:
+    """Refuse what can be refused before a tape is known.
+
+    Raises:
+        ConfigError: the maker's profile or the configuration.
+    """
     search = load_search(paths.config)
     load_judge(paths.config)
     load_gates(paths.config)
     load_profile(paths.config, settings.maker_profile or default_profile_name())
     settings.effort(search)
-    symbol = peek_tapes(settings, search, paths)
-    champion, _ = _champion(settings, paths, symbol)
-    trust_region(champion, search.trust_radius)
+    return search

@@ -98,16 +98,18 @@ def find_tapes(
     return tapes, notes
 
 
-def peek_tapes(settings: TuneSettings, search: SearchSettings, paths: Paths) -> str:
-    """The symbol of the tapes that `find_tapes` would take; nothing is generated, and no tape's files are hashed.
+def peek_tapes(settings: TuneSettings, search: SearchSettings, paths: Paths) -> tuple[str, list[Tape]]:
+    """Symbol and tapes that `find_tapes` would take; nothing is generated, and no tape's files are hashed. Where they
+    would be generated there are none.
 
     Raises:
         InputError: as `find_tapes`, but for damaged columns.
     """
     folders = [Path(folder) for folder in settings.tapes] or _recorded(settings, paths).folders
-    tapes = [Tape.open(folder) for folder in folders]
+    tapes = sorted((Tape.open(folder) for folder in folders), key=lambda tape: tape.meta.first_exch_ts_ns)
     _check_tapes(tapes, settings)
-    return tapes[0].meta.symbol if tapes else read_settings(paths.config, search.generated.market).symbol
+    symbol = tapes[0].meta.symbol if tapes else read_settings(paths.config, search.generated.market).symbol
+    return symbol, tapes
 
 
 def _recorded(settings: TuneSettings, paths: Paths) -> Recorded:

@@ -21,7 +21,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 _NODES_PER_STEP_SD = 6
@@ -49,6 +48,8 @@ def obrien_fleming(looks: tuple[int, ...], error_per_side: float) -> Boundaries:
     Raises:
         ValueError: anything else.
     """
+    from scipy.optimize import brentq  # a fifth of a second, which bad input need not wait for
+
     if not looks or looks[0] <= 0 or any(later <= earlier for earlier, later in pairwise(looks)):
         raise ValueError(f"looks {looks} must be positive and rise")
     if not 0 < error_per_side < 0.25:

@@ -70,13 +70,22 @@ def test_a_bot_without_fills_is_no_go_and_exits_1(
         (["--mock", "--endpoint", "ws://127.0.0.1:1"], "an endpoint is for a live feed"),
         (["--mock", "--profile", "S9"], "no profile 'S9'"),
         (["--tape", "nowhere"], "nowhere: is not a tape"),
+        (["--endpoint", "nowhere"], "'nowhere' is not a websocket address"),
+        (["--mock", "--symbols", "BTCUSDt"], "did you mean 'BTCUSDT'?"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    paths: Paths, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    paths: Paths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
 ) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     assert main(["baseline", *words]) == 2
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert out == "" and line.startswith("error: ") and message in line
     assert not (paths.datasets / "runs").exists()
+    assert not (tmp_path / "prefect").exists(), "no server was started for it"

@@ -13,6 +13,7 @@ import pytest
 
 from engine.champion.drill import Drill
 from engine.champion.store import ChampionStore
+from engine.notice_outbox import outbox_file
 from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.warehouse.db import Warehouse
@@ -67,7 +68,10 @@ class Terminal(io.StringIO):
 def test_the_symbol_may_be_left_out_where_there_is_one(nightsoak, home, two) -> None:
     code, out, err = nightsoak("champion", "show")
     assert code == 0
-    assert out.startswith(f"{two.current().id}: second")
+    first, since, reason, before = out.splitlines()[:4]
+    assert first == f"{two.current().id} is the champion of BTCUSDT"
+    assert since.endswith(f"UTC, promoted over {two.history()[0].id} by tune") and reason == "reason  second"
+    assert before == f"before  {two.history()[0].id}"
     assert "min_interval_ms        ms               120    80" in out
     assert "the next one is granted p <= 0.0500" in out
     assert "hint: " in err
@@ -75,7 +79,9 @@ def test_the_symbol_may_be_left_out_where_there_is_one(nightsoak, home, two) -> 
     code, out, err = nightsoak("champion", "show")
     assert (code, out) == (2, "")
     assert "name one of BTCUSDT, ETHUSDT" in err
-    assert nightsoak("champion", "show", "--symbol", "SOLUSDT")[1].startswith("baseline: initial values")
+    _, out, err = nightsoak("champion", "show", "--symbol", "ETHUSD")
+    assert out.startswith("baseline is the champion of ETHUSD\nsince   the beginning: ")
+    assert "nothing was ever promoted for ETHUSD; did you mean 'ETHUSDT'?" in err
 
 
 def test_without_any_champion_the_symbol_is_asked_for(nightsoak) -> None:
@@ -87,8 +93,11 @@ def test_without_any_champion_the_symbol_is_asked_for(nightsoak) -> None:
 def test_history_lists_every_change(nightsoak, two) -> None:
     two.freeze(who="op", why="holiday")
     _, out, _ = nightsoak("champion", "history")
-    rows = [line.split()[3] for line in out.splitlines()[1:]]
+    rows = [line.split()[3] for line in out.splitlines()[1:] if not line.startswith(" ")]
     assert rows == ["promote", "promote", "freeze"]
+    assert out.splitlines()[2] == "   why: first"
+    shown = nightsoak("champion", "show")[1].splitlines()
+    assert shown[0].endswith("of BTCUSDT, frozen") and shown[3].endswith(" UTC by op: holiday")
     value = json.loads(nightsoak("champion", "history", "--json")[1])
     assert [change["kind"] for change in value["changes"]] == ["promote", "promote", "freeze"]
     assert value["changes"][1]["previous"]["id"] == value["changes"][0]["id"]
@@ -98,7 +107,7 @@ def test_what_had_to_be_restored_is_said(nightsoak, two) -> None:
     two.state_file.write_bytes(b"{")
     code, out, err = nightsoak("champion", "show")
     assert code == 0
-    assert out.startswith(f"{two.current().id}: second")
+    assert out.startswith(f"{two.current().id} is the champion") and "reason  second" in out
     assert "note: champion_state.json was damaged" in err
     two.state_file.write_text(two.state_file.read_text().replace('"min_interval_ms": 120', '"min_interval_ms": 1200'))
     code, out, err = nightsoak("champion", "show")
@@ -146,6 +155,7 @@ def test_rollback_restores_reports_and_is_copied_to_the_warehouse(nightsoak, hom
     (report,) = home.reports.glob("*/*/ROLLBACK.md")
     assert str(report) in out
     assert "it lost money" in report.read_text()
+    assert "ROLLED BACK · BTCUSDT" in outbox_file(home).read_text(encoding="utf-8"), "told at once"
     with Warehouse(home.warehouse) as wh:
         assert wh.execute("SELECT seq, kind, why FROM champion_history ORDER BY seq")[-1] == (
             3,
@@ -196,7 +206,13 @@ def test_challengers_are_proposed_listed_and_withdrawn(nightsoak, two, overrides
     waiting = json.loads(nightsoak("champion", "challengers", "--json")[1])["challengers"]
     assert [(known["params"]["min_interval_ms"], known["why"]) for known in waiting] == [(90, "mine")]
     assert "min_interval_ms 120 -> 90" in nightsoak("champion", "challengers")[1]
-    assert waiting[0]["id"] in nightsoak("champion", "show")[1]
+    then = two.current().id
+    assert f"  {waiting[0]['id']}, waits against {then}" in nightsoak("champion", "show")[1].splitlines()
+    two.rollback(who="op", why="it lost money")
+    gone = f"proposed against {then}, which is no longer in force"
+    assert all(gone in nightsoak("champion", action)[1] for action in ("show", "challengers"))
+    (known,) = json.loads(nightsoak("champion", "challengers", "--json")[1])["challengers"]
+    assert known["against"] == then
     assert nightsoak("champion", "withdraw", waiting[0]["id"], "--yes")[0] == 0
     assert two.challengers() == ()
 
@@ -220,7 +236,7 @@ def test_the_drill_restores_everything_and_leaves_the_operators_champion_alone(n
 
 
 @pytest.mark.parametrize("holds", [True, False])
-def test_the_drill_says_what_was_not_restored(nightsoak, tmp_path, monkeypatch, holds) -> None:
+def test_the_drill_says_what_was_not_restored_and_keeps_only_that(nightsoak, tmp_path, monkeypatch, holds) -> None:
     """Nothing fails to be restored on demand: the outcome is given here."""
     outcome = Drill("SIMUSDT", 24, ("CUSUM went above",), 0.12, 0.34, tmp_path / "ROLLBACK.md", {"restored": holds})
     monkeypatch.setattr("engine.champion.drill.drill_rollback", lambda home, config, tell: outcome)
@@ -229,4 +245,9 @@ def test_the_drill_says_what_was_not_restored(nightsoak, tmp_path, monkeypatch, 
     assert "files restored 0.12 s after detection" in out
     assert "running bot restored 0.34 s after detection" in out
     assert ("OK" if holds else "FAILED") in out
-    assert "hint: " in err
+    assert "hint: " in err and "ROLLBACK.md" in out
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    out = nightsoak("drill", "rollback")[1]
+    assert ("ROLLBACK.md" in out) is not holds
+    assert bool(list((tmp_path / "temporary").iterdir())) is not holds

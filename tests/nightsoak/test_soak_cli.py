@@ -113,15 +113,26 @@ def test_a_live_feed_without_a_symbol_is_refused(paths: Paths, capsys: pytest.Ca
         (["--symbols", "NOPE"], "holds SIMUSDT, not NOPE"),
         (["--overrides", "nowhere.json"], "nowhere.json: cannot be read"),
         (["--export-json", "."], ".: is a folder"),
+        (["--matrix", "sede"], "no driver matrix 'sede'; did you mean 'seed'?"),
+        (["--hours", "0.0001"], "0.0 s of market time cannot be cut into 6 iterations"),
+        (["--hours", "0.01", "--iterations", "99", "--feed", "bybit", "--symbols", "BTCUSDT"], "cannot be cut into 99"),
+        (["--feed", "bybit", "--symbols", "BTCUSDT", "--endpoint", "venue"], "'venue' is not a websocket address"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    paths: Paths, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    paths: Paths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
 ) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     code, line = failing(capsys, *words)
     assert code == 2
     assert message in line
     assert not (paths.datasets / "runs").exists()
+    assert not (tmp_path / "prefect").exists(), "no server was started for it"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ def test_the_folder_prints_as_a_verdict(paths: Paths, short_tape: Tape, capsys: 
     assert shown.out.startswith(f"{result.verdict}, SIMUSDT")
     assert "one tape only" in shown.out.lower()
     assert "TUNE_RESULTS.md" in shown.out
-    assert shown.err.startswith("hint: ")
+    assert shown.err.splitlines()[-1].startswith("hint: nightsoak ")
+    assert "…" not in shown.out
+    assert max(len(line) for line in shown.out.splitlines() if not line.startswith("report: ")) <= 100
     (folder / "TUNE_RESULTS.md").unlink()
     assert main(["report", str(folder)]) == 0
     again = capsys.readouterr()
@@ -65,7 +67,7 @@ def test_the_folder_prints_as_a_verdict(paths: Paths, short_tape: Tape, capsys: 
     [
         (["--trials", "0"], "is below 1"),
         (["--max-runtime-sec", "0"], "is no number above 0"),
-        (["--profile", "heroic"], "invalid choice"),
+        (["--profile", "heroic"], "no 'heroic'; known ones: quick, standard, deep"),
         (["--seed", "-1"], "no whole number"),
     ],
 )
@@ -77,8 +79,13 @@ def test_usage_errors_exit_with_2(words: list[str], said: str, capsys: pytest.Ca
 
 
 def test_bad_input_is_one_line_and_2_before_prefect_is_started(
-    paths: Paths, short_tape: Tape, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    paths: Paths,
+    short_tape: Tape,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     bad = tmp_path / "bad.json"
     bad.write_text('{"tail_age_ms": 5}')
     tape = str(short_tape.path)
@@ -88,12 +95,14 @@ def test_bad_input_is_one_line_and_2_before_prefect_is_started(
         (["--tape", tape, "--window-seconds", "5", "--overrides", str(bad)], "tail_age_ms 5 is out of range"),
         (["--tape", tape, "--window-seconds", "5", "--maker-profile", "nobody"], "no profile 'nobody'"),
         (["--tape", tape], "hold no window of 300 s"),
+        (["--tape", tape, "--window-seconds", "5", "--max-estimated-sec", "1e-3"], "is estimated to take"),
     ):
         assert main(["tune", *words]) == 2
         shown = capsys.readouterr()
         assert said in shown.err
         assert len(shown.err.strip().splitlines()) == 1
         assert shown.out == ""
+    assert not (tmp_path / "prefect").exists(), "no server was started for it"
 
 
 def test_the_flow_works_without_parameters() -> None:

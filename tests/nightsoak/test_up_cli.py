@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def test_status_without_a_server_tells_what_the_disk_knows(paths: Paths, capsys:
     with soak_lock(paths):
         assert main(["status"]) == 0
         out, err = capsys.readouterr()
-        rows = dict(line.split(maxsplit=1) for line in out.replace("soak lock", "lock     ").splitlines())
+        assert max(len(line) for line in out.splitlines() if "/" not in line) <= 100
+        out = re.sub(r"\n +", " ", out).replace("soak lock", "lock     ")
+        rows = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert "no Prefect server is up" in rows["server"]
     assert f"in use by process {os.getpid()}" in rows["lock"]
     assert rows["report"] == "none yet"

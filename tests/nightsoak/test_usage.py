@@ -1,0 +1,61 @@
+"""What every command shares: words that are not known, widths, what is said where no terminal is."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from nightsoak.__main__ import main
+from nightsoak.console import WIDTH, long_work, paragraph
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sok"], "nightsoak: argument COMMAND: no 'sok'; did you mean 'soak'? nightsoak --help shows its usage"),
+        (["champion", "shw"], "no 'shw'; did you mean 'show'?"),
+        (["soak", "--profil=S1"], "nightsoak soak: no argument '--profil'; did you mean '--profile'? nightsoak soak"),
+        (["soak", "--zzz"], "no argument '--zzz'; nightsoak soak --help"),
+        (["kpis", "latest", "more"], "nightsoak kpis: no argument 'more'; nightsoak kpis --help"),
+    ],
+)
+def test_a_word_that_is_not_known_is_named_by_the_command_it_was_given_to(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left.value.code == 2 and said in line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_sentences_fit_and_their_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/a/path/" + "x" * 120
+    text = f"{'a sentence of some words ' * 8}{path} and on"
+    lines = paragraph(text, "- ").splitlines()
+    assert path in [line.strip() for line in lines] and lines[0].startswith("- ") and lines[1].startswith("  words")
+    assert max(len(line) for line in lines if path not in line) <= WIDTH
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, paragraph("some words " * 30, stream=Terminal()).splitlines())) <= 60
+
+
+def test_long_work_says_when_it_begins_and_ends_where_no_terminal_shows_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with long_work("soak: 3 h"):
+        assert capsys.readouterr().err == "soak: 3 h ...\n"
+    assert capsys.readouterr().err == "soak: done after 0 s\n"
+    with pytest.raises(RuntimeError), long_work("soak: 3 h"):
+        raise RuntimeError
+    assert capsys.readouterr().err == "soak: 3 h ...\n", "what went wrong is told by the error"
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with long_work("soak: 3 h"):
+        pass
+    assert terminal.getvalue() == ""
