@@ -29,7 +29,8 @@ def gather(paths: Paths, symbol: str) -> tuple[tuple[Companion, ...], tuple[str,
         ConfigError, OverridesError, StorageError: champion or challengers cannot be read.
     """
     store = ChampionStore(paths, symbol)
-    champion, waiting = store.current(), store.challengers()
+    champion = store.current()
+    waiting = [one for one in store.challengers() if one.sha256 != champion.sha256]
     notes: tuple[str, ...] = ()
     if len(waiting) > MOST_CHALLENGERS:
         notes = (f"{len(waiting)} challengers wait; the {MOST_CHALLENGERS} that have waited longest ran.",)
@@ -39,7 +40,7 @@ def gather(paths: Paths, symbol: str) -> tuple[tuple[Companion, ...], tuple[str,
             "challenger",
             one.params,
             fresh_after_ns=one.fresh_after_ns,
-            since_utc=one.since_utc,
+            since_utc=max(one.since_utc, champion.since_utc),
             seen_tapes=one.seen_tapes,
         )
         for one in waiting[:MOST_CHALLENGERS]

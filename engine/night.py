@@ -6,16 +6,14 @@
                 waits, with the nights that are missing                                      (engine.champion.confirm)
     tune        a search on what was recorded; what it finds must wait for fresh nights       (engine.search)
 
-Each step follows from what is on disk and may be done again after a kill: it ends the same. A night after which the
-champion was taken back confirms nobody: the challengers were compared with what is no champion any more.
+Each step follows from what is on disk and may be done again after a kill: it ends the same. Where the champion was
+taken back or promoted, the others' tests against the one before are over, and begin anew (engine.champion.reigns).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.champion.confirm import Confirmation, confirm
 from engine.champion.evidence import market_of
@@ -29,9 +27,6 @@ from engine.paths import Paths
 from engine.search.settings import TuneSettings
 from engine.search.tune import TuneResult
 from engine.soak import RunPlan
-from engine.tuning.bands import Gates, load_gates
-from engine.tuning.gate import judge
-from engine.warehouse.edge import edge_report
 from engine.warehouse.opening import open_warehouse
 
 NIGHT_JSON, NIGHT_MD = "NIGHT.json", "NIGHT.md"
@@ -55,7 +50,8 @@ class Watched:
             return f"{champion.id} stays, but lost{why}: {then}{on}."
         if watch.verdict == "nodata":
             return (
-                f"{champion.id} stays: nothing can be said yet of its {watch.windows} windows since it took effect{on}."
+                f"{champion.id} stays: nothing can be said yet of its {watch.windows} windows since it took effect{why}"
+                f"{on}."
             )
         return f"{champion.id} stays: nothing against it in {watch.windows} windows since it took effect{on}."
 
@@ -80,49 +76,20 @@ def watch_and_roll_back(plan: RunPlan) -> Watched:
 
 
 def confirm_challengers(plan: RunPlan) -> tuple[Confirmation, ...]:
-    """Every waiting challenger, those that waited longest first; a promotion ends it, since the others would have to
-    be compared with the new champion.
+    """Every waiting challenger, those that waited longest first. At most one is promoted: the others are then to be
+    compared with it, from the next night on.
 
     Raises:
         StorageError: history or ledger could not be written; done again it goes on where it stopped.
     """
     store = ChampionStore(plan.paths, plan.symbol)
-    gates = load_gates(plan.paths.config)
     done: list[Confirmation] = []
     with open_warehouse(plan.paths) as warehouse:
         market = market_of(warehouse, plan.symbol, plan.run_id)
-        lanes = {lane["id"]: lane["lane"] for lane in plan.lanes if "id" in lane}
-        totals: Mapping[int, Mapping[str, Any]] = {
-            lane["lane"]: lane for lane in edge_report(warehouse, plan.run_id)["lanes"]
-        }
         for challenger in store.challengers():
-            ran = challenger.id in lanes
-            failed, missing = _gates(totals[lanes[challenger.id]], gates) if ran else ([], [])
-            done.append(
-                confirm(
-                    warehouse,
-                    store,
-                    challenger,
-                    gate_failures=failed,
-                    gates_missing=missing,
-                    ran=ran,
-                    market=market,
-                    window_seconds=plan.schedule.window_seconds,
-                )
-            )
-            if done[-1].promoted is not None:
-                break
+            seconds = plan.schedule.window_seconds
+            done.append(confirm(warehouse, store, challenger, market=market, window_seconds=seconds))
     return tuple(done)
-
-
-def _gates(totals: Mapping[str, Any], gates: Gates) -> tuple[list[str], list[str]]:
-    """(gates that its lane of the night fails, gates without data), a sentence each. The band of net_bps is none of
-    them: whether it earns more is what the paired test asks."""
-    checks = [check for check in judge(totals, gates).checks if check.metric != "net_bps"]
-    failed, missing = (
-        [f"{c.metric}: {c.reason}" for c in checks if c.caps_at == label] for label in ("FAIL", "NODATA")
-    )
-    return failed, missing
 
 
 def tuning_of(plan: RunPlan, tuning: TuneSettings) -> TuneSettings:

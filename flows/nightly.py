@@ -26,14 +26,14 @@ def tell_of_crash(flow: Flow[..., object], run: FlowRun, state: State) -> None:
     send_crash_notice("nightly-soak", state.message or "crashed")
 
 
-@flow(name="soak", persist_result=False, on_crashed=[tell_of_crash])
+@flow(name="soak", persist_result=False, validate_parameters=False, on_crashed=[tell_of_crash])
 @job
 def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple[Report, str]:
     """One night, from the champion's first quote to the notice in the morning."""
     with notice_if_crashed("nightly-soak"), one_soak() as lock:
         plan, report = soak_through(settings, lock)
         watched = watch_champion(plan)
-        confirmed = () if watched.rolled_back else confirm_challengers(plan)
+        confirmed = confirm_challengers(plan)
         found = search_night(plan, tuning)
         settle_night(report, watched, confirmed, found)
         message = publish_report(report.folder)

@@ -71,15 +71,36 @@ def test_a_challenger_with_few_windows_waits_and_says_how_many_nights_are_missin
     assert not read_ledger(plan.paths, SYMBOL).confirmations  # what is not final costs nothing
 
 
-def test_a_challenger_that_did_not_run_tonight_is_not_judged(plan: RunPlan) -> None:
+def test_a_challenger_that_did_not_run_is_not_judged(plan: RunPlan) -> None:
     store = ChampionStore(plan.paths, SYMBOL)
     late = store.propose(Params().with_changes({"min_interval_ms": 200}), why="test", origin="test", at_utc=LONG_AGO)
     ran, waits = confirm_challengers(plan)
     assert waits.challenger == late and ran.challenger != late
     assert waits.judgement.verdict == "INCONCLUSIVE" and waits.grant is None
-    assert "it did not run in this night" in waits.reason and "did not run" not in ran.reason
+    assert "no window is known for both lanes" in waits.reason and "17 usable windows" in ran.reason
+    assert ran.gates.failed == ran.gates.missing == () and len(waits.gates.missing) == 5
     assert ran.market == waits.market and ran.market is not None and ran.market.kind == "generated"
     store.withdraw(late.id)
+
+
+def test_a_champion_that_was_changed_by_hand_meanwhile_begins_everything_anew(plan: RunPlan) -> None:
+    """The night's windows are of one that is no more; nothing is known of the new one, and it is not taken back."""
+    store = ChampionStore(plan.paths, SYMBOL)
+    state = {file: file.read_bytes() for file in store.folder.iterdir()}
+    by_hand = store.promote(Params().with_changes({"min_interval_ms": 250}), who="operator", why="test")
+    watched = watch_and_roll_back(plan)
+    assert watched.guarded.watch.verdict == "nodata" and watched.guarded.watch.windows == 0
+    assert f"{by_hand.id} stays: nothing can be said yet of its 0 windows" in watched.sentence
+    (waits,) = confirm_challengers(plan)
+    assert waits.champion_id == by_hand.id and waits.judgement.windows_usable == 0 and waits.grant is None
+    assert "ended after 17 windows, no look was taken and nothing paid" in waits.reason
+    store.rollback(who="operator", why="test", at_utc=datetime(2999, 1, 1, tzinfo=UTC))  # by a clock that stood wrong
+    sentence = watch_and_roll_back(plan).sentence
+    assert "took effect at 2999-01-01" in sentence and "still to come by this machine's clock" in sentence
+    for file in store.folder.iterdir():
+        file.unlink()
+    for file, content in state.items():
+        file.write_bytes(content)
 
 
 def test_the_market_of_a_run_is_in_its_journal(plan: RunPlan) -> None:

@@ -43,6 +43,7 @@ LEFT_OUT = ("changed", "other_length", "not_fresh", "repeated", "unsound")
 CHAMPION_ROLES, CHALLENGER_ROLES = ("champion", "control"), ("challenger",)
 REPLAY = "replay"
 _NS_PER_S = 1_000_000_000
+_EVER = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ class Paired:
         columns = (one.pnl_quote, one.notional_quote, other.pnl_quote, other.notional_quote)
         return list(zip(*(column.tolist() for column in columns), strict=True))
 
+    def places(self) -> list[tuple[str, int, int]]:
+        """(run id, the second set's lane, window) of every window."""
+        found, ids = [], self.challenger.window
+        for run in self.runs:
+            inside = ids[(ids >= run.first_id) & (ids < run.first_id + MOST_WINDOWS)]
+            found += [(run.run_id, run.lanes[-1], int(window) - run.first_id) for window in inside]
+        return found
+
     def place(self, window_id: int) -> str:
         """The id in words: run and window."""
         run = next((run for run in self.runs if run.first_id == window_id // MOST_WINDOWS * MOST_WINDOWS), None)
@@ -103,6 +112,7 @@ def paired_windows(
     fresh_after_ns: int | None = None,
     seen_tapes: Collection[str] = (),
     since_utc: str = "",
+    until_utc: str = "",
     market: Market | None = None,
 ) -> Paired:
     """The windows in which the two sets ran side by side.
@@ -112,13 +122,15 @@ def paired_windows(
         fresh_after_ns: market time before which windows were seen by the search.
         seen_tapes: digests of the tapes that the search saw.
         since_utc: only what ran after this moment: replays begun since, live windows since.
+        until_utc: only what ran before this one, which is counted likewise; no end by default.
         market: by default the one that the champion ran on last.
 
     Raises:
         JournalError: a run's records cannot be told in lots.
     """
     wanted = ((champion, CHAMPION_ROLES), (challenger, CHALLENGER_ROLES))
-    asked = _Asked(window_seconds, fresh_after_ns, frozenset(seen_tapes), _since_ns(since_utc))
+    until_ns = _since_ns(until_utc) if until_utc else _EVER
+    asked = _Asked(window_seconds, fresh_after_ns, frozenset(seen_tapes), _since_ns(since_utc), until_ns)
     return _gather(wh, symbol, wanted, asked, market)
 
 
@@ -165,7 +177,8 @@ class _Asked:
     window_seconds: int
     fresh_after_ns: int | None = None
     seen_tapes: frozenset[str] = frozenset()
-    since_ns: int = -(1 << 63)
+    since_ns: int = -_EVER
+    until_ns: int = _EVER
 
 
 def _gather(
@@ -187,7 +200,7 @@ def _gather(
         first_id, before = number * MOST_WINDOWS, len(ids)
         for rows in zip(*(run.lanes[lane] for lane in chosen), strict=True):
             row = rows[0]
-            earlier = (run.begun_ns if run.mode == REPLAY else row.start_ns) < asked.since_ns
+            inside = asked.since_ns <= (run.begun_ns if run.mode == REPLAY else row.start_ns) < asked.until_ns
             reason = ""
             if not run.sound:
                 reason = "unsound"
@@ -201,7 +214,7 @@ def _gather(
                 reason = "repeated"
             else:
                 seen.add(row)
-            if earlier:
+            if not inside:
                 continue
             if reason:
                 left_out[reason] += 1
@@ -316,7 +329,7 @@ def _lane(lanes: dict[int, list[_Window]], digest: str, roles: Sequence[str]) ->
 
 def _since_ns(since_utc: str) -> int:
     """In whole seconds, which is what run ids count in; far back for an empty text."""
-    return int(datetime.fromisoformat(since_utc).timestamp()) * _NS_PER_S if since_utc else -(1 << 63)
+    return int(datetime.fromisoformat(since_utc).timestamp()) * _NS_PER_S if since_utc else -_EVER
 
 
 def _money(units: int | None) -> float:

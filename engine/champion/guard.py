@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from engine.champion.change import Champion, params_sha256
+from engine.champion.change import Champion, params_sha256, utc_text
 from engine.champion.evidence import Paired, champion_windows, last_market, paired_windows
 from engine.champion.market import Market
 from engine.champion.store import ChampionStore
@@ -29,7 +30,12 @@ class Guarded:
 
 
 def guard(
-    wh: Warehouse, store: ChampionStore, *, window_seconds: int = WINDOW_SECONDS, market: Market | None = None
+    wh: Warehouse,
+    store: ChampionStore,
+    *,
+    window_seconds: int = WINDOW_SECONDS,
+    market: Market | None = None,
+    at_utc: datetime | None = None,
 ) -> Guarded:
     """The verdict on the champion from every window since it took effect, on one market.
 
@@ -37,6 +43,7 @@ def guard(
 
     Args:
         market: by default the one of the last run that ran the champion.
+        at_utc: what the clock says; now by default.
 
     Raises:
         ConfigError: config/judge.json is not what it must be.
@@ -73,5 +80,9 @@ def guard(
     if watch.verdict == "rollback" and former is None:
         reasons = (*watch.reasons, "there is no former champion to go back to")
         watch = replace(watch, verdict="fallback", reasons=reasons)
+    if champion.since_utc > utc_text(at_utc):
+        ahead = f"took effect at {champion.since_utc}, which is still to come by this machine's clock"
+        remedy = "no window counts before; set the clock right, and promote the set again if it was wrong then"
+        watch = replace(watch, verdict="nodata", reasons=(f"{ahead}: {remedy}",))
     where = "" if watch.since_window is None else own.place(watch.since_window)
     return Guarded(champion, watch, where, market)

@@ -89,8 +89,12 @@ class ChampionStore:
         why: str,
         evidence: Mapping[str, Any] | None = None,
         at_utc: datetime | None = None,
+        over: str | None = None,
     ) -> Champion:
         """Make `params` the champion.
+
+        Args:
+            over: only over the set with this digest; over another one nothing changes, and that one is returned.
 
         Raises:
             InputError: the champion is frozen, or is this set already, or the evidence is no JSON.
@@ -99,7 +103,9 @@ class ChampionStore:
         """
         params = Params().with_changes(params, where="the new champion")
 
-        def change(now: Champion, read: OnDisk) -> Change:
+        def change(now: Champion, read: OnDisk) -> Change | None:
+            if over is not None and now.sha256 != over:
+                return None
             if now.frozen:
                 raise InputError(
                     f"the champion of {self.symbol} is frozen, nothing is promoted",
@@ -118,11 +124,7 @@ class ChampionStore:
             return self._next(read, now, "promote", new_id, params, before, who, why, evidence, at_utc)
 
         champion = self._change(change)[0]
-        with suppress(NightsoakError), self.lock():  # it no longer waits; a list that cannot be read is told elsewhere
-            waiting = self.challengers()
-            left = [known for known in waiting if known.sha256 != champion.sha256]
-            if len(left) < len(waiting):
-                write_challengers(self.challengers_file, left)
+        self._waits_no_more(champion.sha256)
         return champion
 
     def rollback(
@@ -170,8 +172,9 @@ class ChampionStore:
                 params, previous = find(read, target, where=self.symbol)
             return self._next(read, now, "rollback", target, params, previous, who, why, evidence, at_utc)
 
-        made = self._change(change)[1]
+        now, made = self._change(change)
         assert made is not None
+        self._waits_no_more(now.sha256)
         return made
 
     def freeze(
@@ -245,6 +248,14 @@ class ChampionStore:
                 raise InputError(f"no challenger {challenger!r} waits", where=self.symbol, remedy=remedy)
             write_challengers(self.challengers_file, [known for known in waiting if known is not gone])
         return gone
+
+    def _waits_no_more(self, digest: str) -> None:
+        """Take the new champion off the list; one that cannot be read is told elsewhere."""
+        with suppress(NightsoakError), self.lock():
+            waiting = self.challengers()
+            left = [known for known in waiting if known.sha256 != digest]
+            if len(left) < len(waiting):
+                write_challengers(self.challengers_file, left)
 
     def _change(self, make: Callable[[Champion, OnDisk], Change | None]) -> tuple[Champion, Change | None]:
         """(the champion behind it, what `make` gave); nothing is written where that is nothing or of before."""

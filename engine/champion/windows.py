@@ -1,4 +1,5 @@
-"""Every lane's windows of every run, with the set that ran in them: the rows of evidence_run and evidence_window.
+"""Every lane's windows of every run, with the set that ran in them: the rows of evidence_run, evidence_window and, of
+challengers, evidence_gate.
 
 They are made once per run, and again where the run has got more records since, or the code that makes them is another.
 What a lane ran is read from run_start and from the `params` records behind it. A run that cannot be built has a row
@@ -21,8 +22,9 @@ from typing import Any
 import pyarrow as pa
 
 from engine import instrument
-from engine.champion import market
+from engine.champion import gate_windows, market
 from engine.champion.change import params_sha256
+from engine.champion.gate_windows import write_gate_windows
 from engine.champion.market import grid_of
 from engine.errors import JournalError, NightsoakError, VerificationError
 from engine.params import journalled
@@ -50,10 +52,11 @@ _INSERT = (
 
 @cache
 def code_sha256() -> str:
-    """Of what decides the rows: this module, the scope of a run, its money, and every SQL file but the KPIs'."""
-    files = [Path(inspect.getfile(module)) for module in (building, fees, fifo, instrument, market, scope)]
+    """Of what decides the rows: this module, the gates', the scope of a run, its money, and the SQL files."""
+    modules = (building, fees, fifo, gate_windows, instrument, market, scope)
+    files = [Path(inspect.getfile(module)) for module in modules]
     files += [Path(__file__), *building.SQL.glob("*/*.sql")]
-    decide = [path for path in files if path.parent.name not in ("kpi", "schema", "quality")]
+    decide = [path for path in files if path.parent.name not in ("schema", "quality")]
     digest = hashlib.sha256()
     for path in sorted(decide, key=lambda path: (path.parent.name, path.name)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n"))
@@ -88,12 +91,14 @@ def gather_windows(wh: Warehouse, symbol: str) -> None:
         run, windows = _read(wh, symbol, run_id)
         run |= {"symbol": symbol, "run_id": run_id, "records": counted[run_id], "code": code}
         with wh.transaction():
-            for table in ("evidence_run", "evidence_window"):
+            for table in ("evidence_run", "evidence_window", "evidence_gate"):
                 wh.execute(f"DELETE FROM {table} WHERE symbol = ? AND run_id = ?", [symbol, run_id])
             names = ", ".join(run)
             wh.execute(f"INSERT INTO evidence_run ({names}) VALUES ({', '.join('?' * len(run))})", list(run.values()))
             with wh.incoming(pa.Table.from_pylist(windows, schema=_SCHEMA)):
                 wh.execute(_INSERT)
+            if not run.get("unusable"):
+                write_gate_windows(wh, symbol, run_id)
 
 
 def _read(wh: Warehouse, symbol: str, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

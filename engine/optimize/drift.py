@@ -34,6 +34,16 @@ Window = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
+class FreshWindows:
+    """`rows` as engine.optimize.record.WatchedLevel has them, in `pnl_currency`; `quote_per_pnl`: what turns each into
+    quote currency, in which the breaker's limits are."""
+
+    rows: tuple[Window, ...]
+    quote_per_pnl: tuple[float | None, ...]
+    pnl_currency: str
+
+
+@dataclass(frozen=True)
 class Drift:
     """`watched`: this round's windows alone, as the state takes them. `rollback`: why, in words, or empty."""
 
@@ -67,7 +77,7 @@ class Drift:
 
 def fresh_windows(
     paths: Paths, folders: Sequence[Path], champion: Mapping[str, Any], window_seconds: int, maker_profile: str
-) -> tuple[Window, ...]:
+) -> FreshWindows:
     """The champion's windows on the tapes, and those of the champion before it where there was one.
 
     Args:
@@ -76,28 +86,37 @@ def fresh_windows(
     profile = load_profile(paths.config, maker_profile or default_profile_name())
     former = champion["former"]
     lanes = [Params().with_changes(one["params"]) for one in (champion, *([former] if former else []))]
-    windows = evaluate([Tape.open(folder) for folder in folders], profile, lanes, window_seconds)
+    tapes = [Tape.open(folder) for folder in folders]
+    windows = evaluate(tapes, profile, lanes, window_seconds)
     columns = [_column(values[lane]) for lane in range(len(lanes)) for values in _money(windows)]
-    return tuple(zip(*columns, strict=True))
+    rates = tuple(_column(windows.quote_per_pnl))
+    return FreshWindows(tuple(zip(*columns, strict=True)), rates, tapes[0].meta.pnl_currency)
 
 
-def judge_drift(paths: Paths, champion: Mapping[str, Any], known: WatchedLevel | None, new: Sequence[Window]) -> Drift:
+def judge_drift(paths: Paths, champion: Mapping[str, Any], known: WatchedLevel | None, new: FreshWindows) -> Drift:
     """The verdict on every window since the champion took effect, those of this round included."""
     settings = load_judge(paths.config)
     same = known is not None and (known.champion, known.since_utc) == (champion["id"], champion["since_utc"])
     before = (
         known if same and known is not None else WatchedLevel(champion=champion["id"], since_utc=champion["since_utc"])
     )
-    rows = (*before.windows, *new)
+    rows = (*before.windows, *new.rows)
+    kept = (*before.quote_per_pnl, *new.quote_per_pnl)
+    older = 1.0 if all(rate == 1.0 for rate in new.quote_per_pnl) else None  # of a state that did not keep them
+    rates = np.array([older] * (len(rows) - len(kept)) + list(kept), np.float64)
     own, former = _series(rows, 0, "champion"), _series(rows, 2, "former champion")
     healthy, healthy_former = _series(before.healthy, 0, "champion"), _series(before.healthy, 2, "former champion")
-    level = watch_champion(own, None, settings, healthy=(healthy, None) if before.healthy else None)
+    level = watch_champion(
+        own, None, settings, healthy=(healthy, None) if before.healthy else None, quote_per_pnl=rates
+    )
     difference = None
     if champion["former"] is not None:
         confirmed = (healthy, healthy_former) if before.healthy else None
-        difference = watch_champion(own, former, settings, healthy=confirmed)
-    rollback, done = _decide(champion, level, difference, own, former)
-    watched = WatchedLevel(champion=champion["id"], since_utc=champion["since_utc"], windows=tuple(new))
+        difference = watch_champion(own, former, settings, healthy=confirmed, quote_per_pnl=rates)
+    rollback, done = _decide(champion, level, difference, own, former, new.pnl_currency)
+    watched = WatchedLevel(
+        champion=champion["id"], since_utc=champion["since_utc"], windows=new.rows, quote_per_pnl=new.quote_per_pnl
+    )
     return Drift(watched, level, difference, rollback, done)
 
 
@@ -117,7 +136,12 @@ def take_back(paths: Paths, symbol: str, champion_id: str, drift: Drift) -> Roll
 
 
 def _decide(
-    champion: Mapping[str, Any], level: Watch, difference: Watch | None, own: WindowSeries, former: WindowSeries
+    champion: Mapping[str, Any],
+    level: Watch,
+    difference: Watch | None,
+    own: WindowSeries,
+    former: WindowSeries,
+    currency: str,
 ) -> tuple[str, str]:
     name = champion["id"]
     if difference is None:
@@ -130,7 +154,8 @@ def _decide(
         return "", f"{name} stays: {_calm(difference)}."
     shared = np.isfinite(own.pnl_quote) & np.isfinite(former.pnl_quote)
     ours, theirs = (float(series.pnl_quote[shared].sum()) for series in (own, former))
-    said = f"{'; '.join(level.reasons)}; the former {champion['former']['id']} made {theirs:+.6g} on the same windows"
+    former_id = champion["former"]["id"]
+    said = f"{'; '.join(level.reasons)}; the former {former_id} made {theirs:+.6g} {currency} on the same windows"
     if theirs >= ours:
         return f"{said}, no less than {ours:+.6g}", ""
     return "", f"{name} stays although its level drifted: {said}, less than {ours:+.6g}."

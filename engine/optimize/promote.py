@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from engine.champion.award import award
 from engine.champion.change import Champion, Change, params_sha256
-from engine.champion.ledger import PROMOTE, Grant, spend, synchronise
+from engine.champion.ledger import PROMOTE, Grant
 from engine.champion.store import ChampionStore
 from engine.night import record_tune, settle_tune
 from engine.paths import Paths
@@ -46,7 +47,6 @@ def settle(result: TuneResult, paths: Paths, *, number: int, min_delta_bps: floa
     made = next((one for one in store.history() if one.kind == "promote" and _of(one) == result.tune_id), None)
     now = store.current()
     against = made is None and now.sha256 != params_sha256(result.champion)
-    grant: Grant | None = None
     if result.verdict == PROMOTE and made is None and (against or now.frozen):
         why = "is frozen" if now.frozen else f"was changed by {now.who} while the tune ran"
         said = settle_tune(result, paths)
@@ -57,31 +57,25 @@ def settle(result: TuneResult, paths: Paths, *, number: int, min_delta_bps: floa
         said = f"below --min-objective-delta {min_delta_bps:g} bps" if decision == HOLD else ""
     else:
         said = settle_tune(result, paths)
-    if decision and result.challenger is not None:
-        with open_warehouse(paths) as warehouse:
-            grant = spend(
-                warehouse,
-                paths,
-                result.symbol,
-                1.0 if result.p_value is None else result.p_value,
-                confirmation_id=confirmation_id(result),
-                challenger_sha256=params_sha256(result.challenger),
-                decision=decision,
-            )
-    if grant is None:
+    if not decision or result.challenger is None:
         return Became(said, None, None)
-    if not grant.promoted:
-        told = f"Not promoted: {said or grant.reason}." if result.verdict == PROMOTE else said
-        return Became(f"{told} The confirmation cost {grant.level:.3g} of the error budget.", grant, None)
-    assert result.challenger is not None
-    promoted = made or store.promote(
-        result.challenger,
-        who=WHO,
-        why=f"round {number}, tune {result.tune_id}: {result.reason}; {grant.reason}",
-        evidence=_evidence(result, grant),
-    )
     with open_warehouse(paths) as warehouse:
-        synchronise(warehouse, paths, result.symbol)
+        became = award(
+            warehouse,
+            store,
+            result.challenger,
+            against=params_sha256(result.champion),
+            confirmation_id=confirmation_id(result),
+            decision=decision,
+            p_value=1.0 if result.p_value is None else result.p_value,
+            who=WHO,
+            why=f"round {number}, tune {result.tune_id}: {result.reason}",
+            evidence=_evidence(result),
+        )
+    grant, promoted = became.grant, made or became.promoted
+    if promoted is None:
+        told = f"Not promoted: {said or became.reason}." if result.verdict == PROMOTE else said
+        return Became(f"{told} The confirmation cost {grant.level:.3g} of the error budget.", grant, None)
     return Became(f"{promoted.id} is the champion instead of {_before(promoted)}: {grant.reason}.", grant, promoted)
 
 
@@ -103,13 +97,12 @@ def _decision(result: TuneResult, min_delta_bps: float) -> str:
     return result.verdict
 
 
-def _evidence(result: TuneResult, grant: Grant) -> dict[str, Any]:
+def _evidence(result: TuneResult) -> dict[str, Any]:
     names = ("effect", "p_value", "windows_used", "window_seconds", "trials", "selection_tapes", "fresh_tapes")
     return {
         "origin": result.tune_id,
         "verdict": result.verdict,
         "confirmation_id": confirmation_id(result),
-        "grant": asdict(grant),
         **{name: result.evidence[name] for name in names},
     }
 

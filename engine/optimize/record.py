@@ -66,13 +66,16 @@ class Line(_Strict):
 class WatchedLevel(_Strict):
     """The champion's windows since it took effect, and those of its confirmation, which are the healthy ones.
 
-    A window is (PnL, notional, the former champion's PnL, its notional) in quote currency, null where unknown.
+    A window is (PnL, notional, the former champion's PnL, its notional) in the PnL currency, null where unknown.
+    `quote_per_pnl`: what that is multiplied by to be in quote currency, one a window of `windows`; fewer, of the newest
+    windows, in a state from before they were kept.
     """
 
     champion: str
     since_utc: str
     healthy: tuple[tuple[float | None, ...], ...] = ()
     windows: tuple[tuple[float | None, ...], ...] = ()
+    quote_per_pnl: tuple[float | None, ...] = ()
 
 
 class State(_Strict):
@@ -126,7 +129,8 @@ class State(_Strict):
         known = self.watch
         if known is None or (known.champion, known.since_utc) != (seen.champion, seen.since_utc):
             return seen
-        return known.model_copy(update={"windows": (*known.windows, *seen.windows)})
+        rates = (*known.quote_per_pnl, *seen.quote_per_pnl)
+        return known.model_copy(update={"windows": (*known.windows, *seen.windows), "quote_per_pnl": rates})
 
 
 class Record:

@@ -128,8 +128,8 @@ def _drift(record: Record, settings: OptimizeSettings, paths: Paths) -> None:
     tapes = {digest: Path(folder) for digest, folder in zip(opened["digests"], opened["folders"], strict=True)}
     document = read_tune(report_of(shown["tune_id"], paths).parent)
     fresh = [tapes[tape["digest"]] for tape in document["tapes"] if tape["part"] == "fresh"]
-    rows = fresh_windows(paths, fresh, champion, document["settings"]["window_seconds"], document["maker_profile"])
-    drift = judge_drift(paths, champion, record.state.watch, rows)
+    new = fresh_windows(paths, fresh, champion, document["settings"]["window_seconds"], document["maker_profile"])
+    drift = judge_drift(paths, champion, record.state.watch, new)
     fields |= {"drift": drift.to_json(), "data": drift.watched.model_dump(mode="json")}
     done = drift.done
     if drift.rollback:

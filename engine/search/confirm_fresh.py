@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.search.fresh_gates import gate_failures, lane_kpis
+from engine.search.fresh_gates import lane_kpis
 from engine.search.rounds import stored_windows
 from engine.search.select import Candidate, Selection
 from engine.search.trial_windows import LaneWindows
 from engine.search.tune_plan import TunePlan
+from engine.tuning.gate import objections
 from engine.tuning.judge import Judgement, Screen, Verdict, judge_challenger, screen
 from engine.tuning.pairing import WindowSeries, window_series
 
@@ -88,7 +89,7 @@ def confirm(plan: TunePlan, candidate: Candidate) -> Fresh:
     windows = plan.evaluate(plan.fresh, plan.profile, lanes, plan.settings.window_seconds)
     kpis = lane_kpis(plan.fresh, plan.profile, lanes, windows)
     judgement = judge_challenger(
-        windows.series(0, "champion"), windows.series(1, "challenger"), plan.judge, gate_failures(kpis[1], plan.gates)
+        windows.series(0, "champion"), windows.series(1, "challenger"), plan.judge, objections(kpis[1], plan.gates)
     )
     stored = (stored_windows(windows, 0), stored_windows(windows, 1))
     return Fresh(judgement, (kpis[0], kpis[1]), stored, tuple(_starts_ns(plan, windows)))

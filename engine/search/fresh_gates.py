@@ -1,8 +1,7 @@
-"""The soak's gates on fresh windows: KPIs of lanes in a replay, and the sentences that reject a challenger.
+"""What the soak's gates speak of, for lanes in a replay: the warehouse's KPIs, computed in memory.
 
-The KPIs are those of the warehouse, computed in memory: tails over fills, cancels over ended orders. The band of
-net_bps is not among them: whether the challenger earns more is what the paired test asks. A gate rejects where its
-fail bound is missed, or where a critical one has no data.
+Tails over fills, cancels over ended orders. What the gates then have against a challenger is
+engine.tuning.gate.objections, as in a night.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from engine.maker.state import REC_FILL, Array
 from engine.market.tape import Tape
 from engine.profile import Profile
 from engine.search.trial_windows import LaneWindows, end_ns, start_session
-from engine.tuning.bands import Gates
-from engine.tuning.gate import judge
 from engine.warehouse.limits import LIMITS
 
 _NS_PER_S = 1_000_000_000
@@ -34,16 +31,6 @@ def lane_kpis(
     """
     tails = [_tails(tape, profile, lanes) for tape in tapes]
     return [_kpis([tape[lane] for tape in tails], windows, lane) for lane in range(len(lanes))]
-
-
-def gate_failures(kpis: Mapping[str, float | None], gates: Gates) -> list[str]:
-    """One sentence per gate that stands against a promotion."""
-    checks = judge(kpis, gates).checks
-    return [
-        f"{check.metric}: {check.reason}"
-        for check in checks
-        if check.metric != "net_bps" and check.caps_at in ("FAIL", "NODATA")
-    ]
 
 
 def _tails(tape: Tape, profile: Profile, lanes: Sequence[Mapping[str, float]]) -> list[dict[str, Array]]:

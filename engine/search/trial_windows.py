@@ -53,6 +53,8 @@ class LaneWindows:
     valid_share         [W] share of the window's time with a quotable book
     order_ack_ms        [W] from sending an order to its acknowledgement: in a replay a constant of the profile
     feed_p95_ms         [W] 95th percentile of the feed's latency, NaN without events
+    quote_per_pnl       [W] what money is multiplied by to be in quote currency: 1, or where the contract is inverse
+                        the mid at the window's end, NaN where that is unknown
     tape                int64[W] index of the tape
     """
 
@@ -67,6 +69,7 @@ class LaneWindows:
     valid_share: Floats
     order_ack_ms: Floats
     feed_p95_ms: Floats
+    quote_per_pnl: Floats
     tape: NDArray[np.int64]
 
     @property
@@ -210,6 +213,7 @@ def _pass(
         valid_share=valid,
         order_ack_ms=np.full(count, (session.config.entry_ns + session.config.response_ns) / 1e6),
         feed_p95_ms=_feed_p95_ms(tape, start_ns, step_ns, count),
+        quote_per_pnl=_quote_per_pnl(tape.meta, known),
         tape=np.full(count, number),
     )
 
@@ -243,6 +247,12 @@ def _last_known(mids: NDArray[np.int64], first: int) -> NDArray[np.int64]:
     """Each edge's mid, or the last one known before it."""
     at = np.maximum.accumulate(np.where(mids > 0, np.arange(len(mids)), -1))
     return np.where(at >= 0, mids[at], first)
+
+
+def _quote_per_pnl(meta: TapeMeta, mid2: NDArray[np.int64]) -> Floats:
+    if meta.contract != "inverse":
+        return np.ones(len(mid2))
+    return np.where(mid2 > 0, mid2 * float(meta.tick) / 2, np.nan)
 
 
 def _feed_p95_ms(tape: Tape, start_ns: int, step_ns: int, count: int) -> Floats:

@@ -23,12 +23,14 @@ from scipy.special import ndtr, ndtri
 from engine.config import ConfigModel, load_config
 from engine.tuning.confirm import ConfirmSettings, LookNumbers, MeanTest, mean_test, take_look
 from engine.tuning.cusum import BreakerSettings, CusumSettings
+from engine.tuning.gate import Objections
 from engine.tuning.interval import MIN_WINDOWS, PHI_WARNING
 from engine.tuning.pairing import Pairs, WindowSeries, levels_bps, pair
 from engine.tuning.sequential import Boundaries, stagewise_p_value
 from engine.tuning.shortfall import ShortfallSettings
 
 Verdict = Literal["PROMOTE", "HOLD", "INCONCLUSIVE", "REJECT"]
+_NONE = Objections()
 
 
 class ScreenSettings(ConfigModel):
@@ -95,7 +97,7 @@ class Look:
 @dataclass(frozen=True)
 class Judgement:
     """`windows_used`: those the verdict rests on; `windows_usable`: all pairs given. `to_next_look` and
-    `at_most_needed` are 0 once the verdict is final. `running`: all usable windows so far, unadjusted; `effect`: the
+    `at_most_needed` are 0 once a look has decided. `running`: all usable windows so far, unadjusted; `effect`: the
     last look's, adjusted, or `running` before the first. `phi` is that of the effect's differences."""
 
     verdict: Verdict
@@ -152,17 +154,18 @@ def judge_challenger(
     champion: WindowSeries,
     challenger: WindowSeries,
     settings: JudgeSettings,
-    gate_failures: Sequence[str] = (),
+    gates: Objections = _NONE,
 ) -> Judgement:
     """The verdict on fresh windows.
 
     Args:
         champion, challenger: the lanes' windows, in order of time; unknown values are NaN.
-        gate_failures: one sentence per gate that the challenger fails or has no data for; any of them rejects.
+        gates: what the challenger's gates on these windows have against it. One that failed rejects, though not before
+            the first look, where it is a few windows' luck as well; one without data lets nothing be promoted.
 
     Returns:
         PROMOTE: better, shown. REJECT: worse, shown, or the floor, the shortfall check or a gate failed. HOLD: the
-        looks are used up and nothing is shown. INCONCLUSIVE: looks remain.
+        looks are used up and nothing is shown. INCONCLUSIVE: looks remain, or a gate without data is waited for.
     """
     pairs = pair(champion, challenger)
     bounds = settings.confirm.boundaries
@@ -172,15 +175,15 @@ def judge_challenger(
             break
         if pairs.champion_notional[:count].sum() > 0:
             looks.append(_look(pairs, index, bounds, settings))
-    verdict, reason = _verdict(pairs, looks, bounds, tuple(gate_failures))
+    verdict, reason = _verdict(pairs, looks, bounds, gates)
 
-    final = verdict != "INCONCLUSIVE"
+    decided = bool(looks) and looks[-1].outcome != "go on"
+    final = verdict != "INCONCLUSIVE" or decided
     last = bounds.looks[-1]
     next_look = min((count for count in bounds.looks if count > len(pairs)), default=last)
     running = _running(pairs, settings.confirm.error_per_side)
     effect = looks[-1].effect if looks else (running[0] if running else None)
     phi = looks[-1].phi if looks else (running[1] if running else None)
-    decided = bool(looks) and looks[-1].outcome != "go on"
     used = looks[-1].windows if decided else min(len(pairs), last)
     return Judgement(
         verdict=verdict,
@@ -199,7 +202,7 @@ def judge_challenger(
             "unknown": pairs.unknown,
             "outside": pairs.outside,
         },
-        gate_failures=tuple(gate_failures),
+        gate_failures=gates.failed,
         warnings=tuple(_warnings(pairs, phi, used)),
     )
 
@@ -256,14 +259,16 @@ def _outcome(
     return "promote", f"better than the champion: z {z:.2f} reaches {bound_z:.2f}"
 
 
-def _verdict(
-    pairs: Pairs, looks: Sequence[Look], bounds: Boundaries, gate_failures: tuple[str, ...]
-) -> tuple[Verdict, str]:
-    if gate_failures:
-        return "REJECT", f"gates: {'; '.join(gate_failures)}"
+def _verdict(pairs: Pairs, looks: Sequence[Look], bounds: Boundaries, gates: Objections) -> tuple[Verdict, str]:
+    if looks and gates.failed:
+        return "REJECT", f"gates: {'; '.join(gates.failed)}"
     if looks and looks[-1].outcome != "go on":
-        verdict: Verdict = "PROMOTE" if looks[-1].outcome == "promote" else "REJECT"
-        return verdict, f"{looks[-1].reason} after {looks[-1].windows} windows"
+        reason = f"{looks[-1].reason} after {looks[-1].windows} windows"
+        if looks[-1].outcome == "reject":
+            return "REJECT", reason
+        if gates.missing:
+            return "INCONCLUSIVE", f"{reason}, but gates without data are no pass: {'; '.join(gates.missing)}"
+        return "PROMOTE", reason
     traded = pairs.champion_notional[: bounds.looks[-1]].sum() > 0
     if len(pairs) >= bounds.looks[-1]:
         why = f"not shown to be better: {looks[-1].reason}" if traded and looks else "the champion never traded"

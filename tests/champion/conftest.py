@@ -47,7 +47,8 @@ def write_run(paths: Paths) -> Callable[..., str]:
 
     Args of the call: stamp, lanes {lane: (role, params)}, pnl {lane: [quote per window]}; mode; changes
     [(lane, at_s, params)]; window_s; market (added to the mids, another stretch of it); last_s (length of the last
-    window); start_ns; more fields of run_start in `said` and of its instrument in `grid`. The market is generated.
+    window); start_ns; more fields of run_start in `said` and of its instrument in `grid`; cancels {lane: orders
+    cancelled a window, beside the two that are filled}, without which no order is journalled. The market is generated.
     """
 
     def write(
@@ -63,6 +64,7 @@ def write_run(paths: Paths) -> Callable[..., str]:
         start_ns: int = START_NS,
         said: Mapping[str, object] | None = None,
         grid: Mapping[str, str] | None = None,
+        cancels: Mapping[int, int] | None = None,
     ) -> str:
         run_id = f"{stamp}-BTCUSDT-{market:04x}"
         records: list[tuple[float, int, dict[str, object]]] = []
@@ -89,7 +91,7 @@ def write_run(paths: Paths) -> Callable[..., str]:
             begin = window * window_s
             mid = f"{100 + market + window % 7}.00"
             length = last_s if last_s is not None and window == count - 1 else window_s
-            for at_s in range(begin + 1, begin + int(length), 90):
+            for at_s in (*range(begin + 1, begin + int(length), 90), begin + 11.5):  # one 5 s after the fills
                 records.append((at_s, 0, {"type": "mark", "lane": 0, "mid": mid, "bid": mid, "ask": mid}))
             for lane, values in pnl.items():
                 value = values[window]
@@ -100,8 +102,15 @@ def write_run(paths: Paths) -> Callable[..., str]:
                 for side, price, shift in (("buy", low, 5.0), ("sell", high, 6.0)):
                     fill = {"type": "fill", "lane": lane, "order_id": f"{lane}-{window}-{side}", "side": side,
                             "price": f"{price:.6f}", "qty": f"{qty:g}", "liquidity": "maker", "fee": "0",
-                            "fee_currency": "USDT", "quote_mid": mid, "fill_mid": mid}  # fmt: skip
+                            "fee_currency": "USDT", "quote_mid": mid, "fill_mid": mid, "order_age_ms": 100}  # fmt: skip
                     records.append((begin + shift + lane * 0.1, 1, fill))
+                    if lane in (cancels or {}):
+                        order = {name: fill[name] for name in ("lane", "order_id", "side", "price", "qty", "quote_mid")}
+                        records.append((begin + 1, 1, order | {"type": "order", "event": "new"}))
+                for number in range((cancels or {}).get(lane, 0)):
+                    ends = {"type": "order", "lane": lane, "order_id": f"{lane}-{window}-{number}", "side": "buy",
+                            "price": "99.00", "qty": "1", "event": "cancel", "reason": "test"}  # fmt: skip
+                    records.append((begin + 7, 1, ends))
             end = {"type": "window_end", "lane": 0, "window": window, "iteration": 0, "iteration_end": False,
                    "start_ns": start_ns + begin * NS, "valid_book_ms": 1000.0 * length}  # fmt: skip
             records.append((begin + length, 2, end))

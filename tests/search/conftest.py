@@ -73,6 +73,7 @@ def make_windows(pnl: object, notional: object, **changes: object) -> LaneWindow
         "valid_share": np.ones(p.shape[1]),
         "order_ack_ms": np.full(p.shape[1], 40.0),
         "feed_p95_ms": np.full(p.shape[1], 12.0),
+        "quote_per_pnl": np.ones(p.shape[1]),
         "tape": np.zeros(p.shape[1], np.int64),
     }
     return LaneWindows(**(values | changes))  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from engine.config import parse_config
 from engine.errors import ConfigError
 from engine.paths import CHECKOUT
 from engine.tuning.confirm import ConfirmSettings, confirm_many, mean_test
+from engine.tuning.gate import Objections
 from engine.tuning.judge import Judgement, JudgeSettings, judge_challenger, load_judge, screen
 from engine.tuning.longrun import long_run_variance
 from engine.tuning.noise import NoiseModel, lane_noise
@@ -135,12 +136,30 @@ def test_not_trading_at_all_is_no_way_to_win(settings) -> None:
     assert "trades 0 %" in result.reason
 
 
+FAILED = Objections(failed=("cancel_ratio 0.70 above 0.65", "maker_share_pct 50 below 80"))
+NO_DATA = Objections(missing=("order_age_p95_ms has no data",))
+
+
 def test_a_failed_gate_rejects_with_its_reason(settings) -> None:
     a, b = two_lanes(3.0)
-    result = judged(a, b, settings, gate_failures=["cancel_ratio 0.70 above 0.65", "order_age_p95_ms has no data"])
+    result = judged(a, b, settings, gates=FAILED)
     assert result.verdict == "REJECT"
-    assert "cancel_ratio 0.70 above 0.65; order_age_p95_ms has no data" in result.reason
+    assert "cancel_ratio 0.70 above 0.65; maker_share_pct 50 below 80" in result.reason
     assert result.looks[0].outcome == "promote"
+
+
+def test_before_the_first_look_a_failed_gate_does_not_reject(settings) -> None:
+    a, b = two_lanes(3.0)
+    assert judged(a[:23], b[:23], settings, gates=FAILED).verdict == "INCONCLUSIVE"
+    assert judged(a[:24], b[:24], settings, gates=FAILED).verdict == "REJECT"
+
+
+def test_a_gate_without_data_is_no_pass_and_no_failure(settings) -> None:
+    a, b = two_lanes(3.0)
+    result = judged(a, b, settings, gates=NO_DATA)
+    assert (result.verdict, result.to_next_look, result.at_most_needed) == ("INCONCLUSIVE", 0, 0)
+    assert "better than the champion" in result.reason and "order_age_p95_ms has no data" in result.reason
+    assert judged(b, a, settings, gates=NO_DATA).verdict == "REJECT"  # worse is worse whatever the gates say
 
 
 def test_tail_damage_is_seen_by_the_shortfall_check_not_by_the_mean(settings) -> None:
