@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.params import PARAMETERS
 from engine.report.commands import shell_line
-from engine.report.format import NO_DATA, number, plain
+from engine.report.format import NO_DATA, and_list, number, plain
 from engine.report.record import RECOMMENDED
 from engine.report.study import dated_folder
 from engine.report.table import Markdown, Table
@@ -21,6 +21,11 @@ _MEANS = {
     "INCONCLUSIVE": "not decided: more fresh windows are needed; the champion stays",
     "REJECT": "the challenger is worse, or failed a check; the champion stays",
 }
+_BEST_TEXT = (
+    "The best by posterior, all in bps against the champion. EV_net as measured; Objective after penalties; Posterior, "
+    "with its standard deviation, what is left when neighbouring trials are heard and noise is taken out; Walk-forward "
+    "for those that were candidates, no data for the others."
+)
 _BPS = 3
 _NIGHT_HOURS = 3
 
@@ -29,6 +34,7 @@ _NIGHT_HOURS = 3
 class TuneView:
     """What the template uses."""
 
+    title: str
     verdict: str
     verdict_text: str
     notes: tuple[str, ...]
@@ -40,6 +46,7 @@ class TuneView:
     objective_text: str
     terms: Table
     search_facts: tuple[str, ...]
+    best_text: str
     best: Table
     forward_text: str
     folds: Table
@@ -49,6 +56,7 @@ class TuneView:
     warnings: tuple[str, ...]
     error_rates: str
     kpis: Table
+    kpis_text: str
     tapes: Table
     again: tuple[Markdown, ...]
     next: str
@@ -62,6 +70,7 @@ def build_tune_view(doc: Mapping[str, Any], folder: str = "") -> TuneView:
     candidate = doc["candidate"]
     command, words = _next(doc, folder or dated_folder(Path("reports"), doc["id"]).as_posix())
     return TuneView(
+        title=f"Tuning results {_date(doc)} {symbol}: {verdict}",
         verdict=verdict,
         verdict_text=f"{verdict}, {symbol}: {_MEANS[verdict]}.",
         notes=_notes(doc),
@@ -69,10 +78,11 @@ def build_tune_view(doc: Mapping[str, Any], folder: str = "") -> TuneView:
         facts=_facts(doc),
         effects=_effects(doc),
         params=_params(doc),
-        params_text=_params_text(candidate),
+        params_text=_params_text(candidate, verdict),
         objective_text=_objective_text(doc["objective"]),
         terms=_terms(doc["objective"]),
         search_facts=_search(doc),
+        best_text=_BEST_TEXT if doc["best"] else "No trial could be scored.",
         best=_best(doc),
         forward_text=_forward_text(doc["walk_forward"]),
         folds=_folds(doc["walk_forward"]),
@@ -82,17 +92,30 @@ def build_tune_view(doc: Mapping[str, Any], folder: str = "") -> TuneView:
         warnings=tuple(_sentence(text) for text in (doc["judgement"] or {}).get("warnings", ())),
         error_rates=doc["error_rates"],
         kpis=_kpis(doc["kpis"]),
+        kpis_text=_kpis_text(doc["kpis"], doc["judgement"]),
         tapes=_tapes(doc["tapes"]),
         again=(Markdown(shell_line(doc["command"])),),
         next=words,
         next_command=Markdown(command),
         summary=(
-            f"{verdict} {symbol}: {_MEANS[verdict]}",
-            _sentence(doc["reason"]),
-            f"{doc['trials']['made']} trials, {doc['windows']['selection']} selection and {doc['windows']['fresh']} "
-            "fresh windows",
+            " · ".join([verdict, "tune", symbol, _date(doc), *(["generated market"] if _generated(doc) else [])]),
+            _sentence(_MEANS[verdict]),
+            f"Why: {_sentence(doc['reason'])}",
+            f"Rests on: {doc['trials']['made']} trials, {doc['windows']['selection']} windows searched, "
+            f"{doc['windows']['fresh']} kept fresh",
+            f"Decide: {_decide(doc)}",
+            f"Report: nightsoak report {doc['id']}",
         ),
     )
+
+
+def _date(doc: Mapping[str, Any]) -> str:
+    day = str(doc["id"])
+    return f"{day[:4]}-{day[4:6]}-{day[6:8]}"
+
+
+def _generated(doc: Mapping[str, Any]) -> bool:
+    return any(tape["generated"] for tape in doc["tapes"])
 
 
 def _sentence(text: str) -> str:
@@ -105,7 +128,7 @@ def _bps(value: float | None, *, sign: bool = True) -> str:
 
 def _notes(doc: Mapping[str, Any]) -> tuple[str, ...]:
     notes = list(doc["notes"])
-    if any(tape["generated"] for tape in doc["tapes"]) and not any("generated" in note for note in notes):
+    if _generated(doc) and not any("generated" in note for note in notes):
         notes.append("Generated market: the result says how the tuning behaves, not what a venue would pay.")
     return tuple(notes)
 
@@ -140,13 +163,14 @@ def _effects(doc: Mapping[str, Any]) -> Table:
     fresh = effect["windows"] if effect else 0
     selection = doc["windows"]["selection"]
     rows = (
-        ("best trial's posterior mean", _bps(candidate.get("posterior_bps")), "-", str(selection)),
-        ("in sample (EV_net)", _bps(candidate.get("in_sample_bps")), "-", str(selection)),
-        ("walk-forward score", _bps(candidate.get("walk_forward_bps")), "-", str(selection)),
-        ("shrunk: the least of these", _bps(candidate.get("shrunk_bps")), "-", str(selection)),
-        ("fresh", _bps(effect["mean_bps"] if effect else None), interval, str(fresh)),
+        ("in sample: as measured", candidate.get("in_sample_bps"), "-", selection),
+        ("posterior: the noise taken out", candidate.get("posterior_bps"), "-", selection),
+        ("walk-forward: on later windows", candidate.get("walk_forward_bps"), "-", selection),
+        ("promised: the least of these", candidate.get("shrunk_bps"), "-", selection),
+        ("fresh windows: no search saw them", effect["mean_bps"] if effect else None, interval, fresh),
     )
-    return Table(("Gain against the champion, bps", "Mean", "90 % interval", "Windows"), "lrrr", rows)
+    shown = tuple((name, _bps(mean), bounds, str(n)) for name, mean, bounds, n in rows if mean is not None)
+    return Table(("Gain against the champion, bps", "Mean", "90 % interval", "Windows"), "lrrr", shown)
 
 
 def _params(doc: Mapping[str, Any]) -> Table:
@@ -157,38 +181,47 @@ def _params(doc: Mapping[str, Any]) -> Table:
         now = doc["champion"]["params"][name]
         then = challenger[name] if challenger else None
         shown = "-" if then is None else plain(then) if then != now else "same"
-        span = f"{plain(axes[name]['low'])} to {plain(axes[name]['high'])}"
-        rows.append((name, row.unit, plain(now), shown, span))
-    return Table(("Parameter", "Unit", "Champion", "Challenger", "Searched"), "llrrr", tuple(rows))
+        span = f"{plain(axes[name]['low'])}-{plain(axes[name]['high'])}"
+        rows.append((name, row.unit.removeprefix("x "), plain(now), shown, span))
+    return Table(("Parameter", "Unit", "Champion", "Challenger", "Searched"), "llrrr", tuple(rows), whole=True)
 
 
-def _params_text(candidate: Mapping[str, Any] | None) -> str:
+def _params_text(candidate: Mapping[str, Any] | None, verdict: str) -> str:
     if candidate is None:
-        return "There is no challenger."
-    if candidate["of"]:
-        of = ", ".join(str(trial) for trial in candidate["of"])
-        return f"The challenger is trial {candidate['trial']}, the consensus (median) of trials {of}."
-    return f"The challenger is trial {candidate['trial']}."
+        return "There is no challenger: no trial was better than the champion, or none could be scored."
+    of = ", ".join(str(trial) for trial in candidate["of"])
+    which = f", the consensus (median) of trials {of}" if of else ""
+    fate = {"HOLD": "; it was not taken", "REJECT": "; it was rejected"}.get(verdict, "")
+    return f"The challenger is trial {candidate['trial']}{which}{fate}."
 
 
 def _objective_text(objective: Mapping[str, Any] | None) -> str:
     if objective is None:
         return "No candidate, no objective."
     share = 100 * objective["notional_share"]
-    return (
-        f"EV_net {_bps(objective['ev_net_bps'])} bps less penalties gives {_bps(objective['value_bps'])} bps over "
-        f"{objective['windows']} selection windows; it trades {number(share, 0)} % of the champion's notional. A term "
-        "counts only by how much the trial is worse than the champion; what is the same for all lanes of a tape "
-        "cancels."
+    terms = objective["terms"]
+    none = [name for name, term in sorted(terms.items()) if term["excess"] is not None and not term["penalty_bps"]]
+    unknown = [name for name, term in sorted(terms.items()) if term["excess"] is None]
+    text = (
+        "EV_net is the mean gain in PnL against the champion on the same windows, in bps of the champion's mean "
+        f"notional a window: {_bps(objective['ev_net_bps'])} over {objective['windows']} windows. Less the penalties "
+        f"it is {_bps(objective['value_bps'])}. The candidate trades {number(share, 0)} % of the champion's notional. "
+        "A penalty counts only what the candidate does worse than the champion."
     )
+    if none:
+        text += f" Nothing is taken off for {and_list(none)}."
+    if unknown:
+        text += f" Not measured: {and_list(unknown)}."
+    return text
 
 
 def _terms(objective: Mapping[str, Any] | None) -> Table:
-    rows = []
-    for name, term in sorted((objective or {}).get("terms", {}).items()):
-        worse = "not measured" if term["excess"] is None else number(term["excess"], 4)
-        rows.append((name, worse, term["unit"], plain(term["weight"]), _bps(-term["penalty_bps"])))
-    return Table(("Penalty", "Worse by", "Unit", "bps per unit", "Taken off"), "lrlrr", tuple(rows))
+    rows = tuple(
+        (name, number(term["excess"], 4), term["unit"], plain(term["weight"]), _bps(-term["penalty_bps"]))
+        for name, term in sorted((objective or {}).get("terms", {}).items())
+        if term["penalty_bps"]
+    )
+    return Table(("Penalty", "Worse by", "Unit", "bps per unit", "Taken off"), "lrlrr", rows)
 
 
 def _search(doc: Mapping[str, Any]) -> tuple[str, ...]:
@@ -250,9 +283,9 @@ def _luck(doc: Mapping[str, Any]) -> tuple[str, ...]:
     if luck is None or luck["pbo"] is None:
         return ("Too few trials or windows for an estimate.",)
     return (
-        f"PBO {number(100 * luck['pbo'], 0)} %: in so many of {luck['ways']} ways to halve the windows, the trial best "
-        f"in one half was below the median in the other.",
-        f"Deflated: the chance that the best of {luck['trials']} trials has a gain above 0 is "
+        f"Probability of backtest overfitting (PBO) {number(100 * luck['pbo'], 0)} %: in so many of {luck['ways']} "
+        "ways to halve the windows, the trial best in one half was below the median in the other.",
+        f"Deflated for the number of trials: the chance that the best of {luck['trials']} trials has a gain above 0 is "
         f"{number(100 * luck['deflated_probability'], 0)} %; the best of as many nulls would show "
         f"{_bps(luck['expected_best_of_nulls_bps'])} bps.",
         "Both are shown and decide nothing: the fresh windows do.",
@@ -303,15 +336,40 @@ def _kpis(kpis: Mapping[str, Any] | None) -> Table:
     return Table(("KPI on fresh windows", "Champion", "Challenger"), "lrr", rows)
 
 
+def _kpis_text(kpis: Mapping[str, Any] | None, judgement: Mapping[str, Any] | None) -> str:
+    """Why gain and net_bps point in different directions, where they do."""
+    effect = (judgement or {}).get("effect")
+    champion, challenger = ((kpis or {}).get(side, {}).get("net_bps") for side in ("champion", "challenger"))
+    if effect is None or champion is None or challenger is None or effect["mean_bps"] * (challenger - champion) >= 0:
+        return ""
+    return (
+        "The gain is PnL over the champion's notional for both; net_bps is each set's PnL over its own. A set that "
+        "trades more can so earn more and have less net_bps, and the other way round."
+    )
+
+
 def _kpi(value: float | None) -> str:
     return NO_DATA if value is None else f"{value:.5g}" if abs(value) < 1e5 else number(value, 0)
 
 
 def _tapes(tapes: Sequence[Mapping[str, Any]]) -> Table:
     rows = tuple(
-        (tape["name"], tape["part"], f"{tape['events']:,}", str(tape["windows"]), tape["digest"][:12]) for tape in tapes
+        (_short(tape["name"]), tape["part"], f"{tape['events']:,}", str(tape["windows"]), tape["digest"][:12])
+        for tape in tapes
     )
     return Table(("Tape", "Part", "Events", "Windows", "Digest"), "llrrl", rows)
+
+
+def _short(name: str) -> str:
+    """The end of a path, where tapes differ; the whole one stands in the command."""
+    parts = name.replace("\\", "/").split("/")
+    return name if len(parts) < 3 else "…/" + "/".join(parts[-2:])
+
+
+def _decide(doc: Mapping[str, Any]) -> str:
+    if doc["challenger"] is not None and doc["verdict"] in ("PROMOTE", "INCONCLUSIVE"):
+        return "whether it runs beside the champion in the coming soaks (nightsoak champion propose)"
+    return "nothing" if doc["verdict"] in ("HOLD", "REJECT") else "whether to record more market time and tune again"
 
 
 def _next(doc: Mapping[str, Any], folder: str) -> tuple[str, str]:

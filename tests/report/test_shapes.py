@@ -268,8 +268,9 @@ def test_documents_of_another_format_are_refused(normal: RunRecord) -> None:
 def test_the_next_step_is_one_command_by_verdict(
     normal: RunRecord, verdict: str, interrupted: bool, words: str, command: str
 ) -> None:
-    record = replace(normal, gate={**normal.gate, "verdict": verdict}, interrupted=interrupted)
-    assert next_step(record).replace("\u00a0", " ") == f"{words}, `{command}`"
+    gate = {**normal.gate, "verdict": verdict, "action_package": None}
+    record = replace(normal, gate=gate, interrupted=interrupted)
+    assert next_step(record, "reports/x").replace("\u00a0", " ") == f"{words}, `{command}`"
 
 
 def test_a_command_with_spaces_is_quoted_for_a_shell(normal: RunRecord) -> None:
