@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from engine.bot.follow import follow_parent
 from engine.market.simulator import generate_tape, read_settings
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
@@ -32,6 +35,12 @@ def short_tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
     """A minute of the generated market, about 10,000 events; not to be changed."""
     market = read_settings(CHECKOUT / "config", "s1").with_run(seed=8, duration_s=SHORT_TAPE_SECONDS)
     return generate_tape(tmp_path_factory.mktemp("tapes") / "short", market)
+
+
+@pytest.fixture(scope="session")
+def following() -> Callable[[], object]:
+    """The preexec_fn of a child that is told to end (SIGTERM) when the tests do, however they end."""
+    return partial(follow_parent, os.getpid())
 
 
 @pytest.fixture(scope="session")

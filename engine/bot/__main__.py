@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +21,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.parent_pid and not follow_parent(args.parent_pid):
         return 3
+    if sys.platform != "win32":
+        faulthandler.register(signal.SIGUSR1)  # every thread's stack to stderr, however it hangs
     commands = Commands(sys.stdin)
     commands.listen_to_signals()
     try:

@@ -26,6 +26,7 @@ from engine.soak import NS_PER_S, Schedule
 
 _NS_PER_MS = 1e6
 _NO_TOUCH = (0, 0, 0)
+_HEARTBEAT_S = 1.0
 RESUMED = "resumed"
 """The reason of the gap where a run went on after its bot had died."""
 
@@ -140,6 +141,7 @@ class Bot:
         self._gaps_seen = 0
         self._overrides_as_of: tuple[int, int, int] | None = None
         self._events_before = 0
+        self._next_heartbeat_s = 0.0
 
     def run(self) -> str:
         """Run to the end or to a stop; returns the reason of the run's end. Journal and market are closed."""
@@ -231,6 +233,14 @@ class Bot:
                 self.journal.drain()
             if self.desk:
                 self.desk.see(parts, wall_ns)
+            self._say_heartbeat()
+
+    def _say_heartbeat(self) -> None:
+        """A sign of life from the loop itself: one of another thread's would not tell that this one hangs."""
+        now_s = time.monotonic()
+        if now_s >= self._next_heartbeat_s:
+            self._next_heartbeat_s = now_s + _HEARTBEAT_S
+            self.say({"event": "heartbeat", "ts_ns": self.now_ns})
 
     def _new_gaps(self, until_ns: int) -> list[tuple[int, str]]:
         """Gaps before `until_ns` that were not journalled yet."""

@@ -2,15 +2,20 @@
 
 Three things end an orphan: its stdin closes, on Linux the kernel sends it SIGTERM when its parent dies, and
 leaving the `with` block ends it: closed stdin, then SIGTERM, then SIGKILL to its own process group.
+
+A bot that hangs (frozen, in a deadlock) says nothing. Who waits for its words waits so long and kills it; the time in
+which nobody waits, such as a replay's stop at an edge, does not count, nor does time in which we were frozen ourselves.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +23,15 @@ from typing import Any, Self
 
 from engine import errors
 from engine.bot.protocol import Message, decode, encode
+from engine.bot.supervision import Supervision
 from engine.errors import BotDiedError, BotError, NightsoakError
 from engine.paths import CHECKOUT
 
 _ERROR_LINES = 8
 _GRACE_S = 10.0
+_LOOK_S = 0.5
+_STACK_S = 0.5
+DEFAULTS = Supervision()
 
 
 class BotProcess:
@@ -32,11 +41,14 @@ class BotProcess:
         plan_path: the plan's file.
         log: where the bot's stderr is appended.
         resume: go on where the run's journal ends.
+        settings: how long it may be silent.
     """
 
-    def __init__(self, plan_path: Path, log: Path, *, resume: bool = False) -> None:
-        self.plan_path, self.log, self.resume = plan_path, log, resume
+    def __init__(self, plan_path: Path, log: Path, *, resume: bool = False, settings: Supervision = DEFAULTS) -> None:
+        self.plan_path, self.log, self.resume, self.settings = plan_path, log, resume, settings
         self._process: subprocess.Popen[str] | None = None
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="words of the bot", daemon=True)
 
     def __enter__(self) -> Self:
         argv = [sys.executable, "-m", "engine.bot", str(self.plan_path), "--parent-pid", str(os.getpid())]
@@ -51,10 +63,12 @@ class BotProcess:
                 stderr=log,
                 text=True,
                 encoding="utf-8",
+                errors="replace",
                 env=environment,
                 cwd=CHECKOUT,
                 start_new_session=True,
             )
+        self._reader.start()
         return self
 
     @property
@@ -67,26 +81,60 @@ class BotProcess:
 
         Raises:
             BotError: it could not go on, with its own words.
-            BotDiedError: it is gone without a word.
+            BotDiedError: it is gone without a word, or said nothing for too long and was killed.
         """
-        process = self._process
-        assert process is not None and process.stdout is not None, "the bot was not started"
         ended = False
-        for line in process.stdout:
+        silence_s = self.settings.start_silence_s
+        while line := self._next_line(silence_s):
             try:
                 message = decode(line)
             except ValueError:
                 break
+            if message["event"] == "heartbeat":
+                silence_s = self.settings.silence_s
+                continue
             if message["event"] == "error":
                 raise _its_error(message)
+            if message["event"] == "edge":  # perhaps the last: its tape is sealed then
+                silence_s = self.settings.start_silence_s
             ended = message["event"] == "end"
             yield message
         if not ended:
-            raise BotDiedError(
-                f"ended without a word ({self._exit_text()}){self._last_words()}",
-                where=f"bot {process.pid}",
-                remedy=f"see {self.log}, then run the soak again",
-            )
+            raise self._death(f"ended without a word ({self._exit_text()}){self._last_words()}")
+
+    def _next_line(self, silence_s: float) -> str:
+        """What it says next; empty when it has said its last.
+
+        Raises:
+            BotDiedError: it said nothing for `silence_s` of our waiting, and was killed.
+        """
+        waited_s = 0.0
+        while waited_s < silence_s:
+            look_s = min(_LOOK_S, silence_s - waited_s)
+            with contextlib.suppress(queue.Empty):
+                return self._lines.get(timeout=look_s)
+            waited_s += look_s
+        self._kill_hung()
+        raise self._death(f"said nothing for {silence_s:g} s and was killed")
+
+    def _read(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
+        self._lines.put("")
+
+    def _kill_hung(self) -> None:
+        """SIGKILL, and just before it a look at where it stands, into its log."""
+        assert self._process is not None
+        if sys.platform != "win32":
+            self._process.send_signal(signal.SIGUSR1)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STACK_S)
+        _kill(self._process)
+
+    def _death(self, what: str) -> BotDiedError:
+        return BotDiedError(what, where=f"bot {self.pid}", remedy=f"see {self.log}, then run the soak again")
 
     def command(self, command: str, **fields: Any) -> None:
         """Send a command. A bot that is gone is noticed when its messages are read."""
@@ -116,18 +164,13 @@ class BotProcess:
         process = self._process
         if process is None or process.stdin is None:  # never started, or left already
             return
-        assert process.stdout is not None
         if isinstance(error, KeyboardInterrupt):
             self.command("stop", reason="interrupted")
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         process.stdin = None
-        try:
-            for end in (_wait, _terminate, _kill):
-                if end(process):
-                    break
-        finally:
-            process.stdout.close()
+        if _wait(process) or _terminate(process) or _kill(process):
+            self._reader.join(_GRACE_S)
 
 
 def _its_error(message: Message) -> NightsoakError:
@@ -139,8 +182,7 @@ def _its_error(message: Message) -> NightsoakError:
 
 def _wait(process: subprocess.Popen[str]) -> bool:
     try:
-        # What it still says must be read, or a full pipe would keep it from ending.
-        process.communicate(timeout=_GRACE_S)
+        process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -2,6 +2,7 @@
 
 Bot to flow, on its stdout:
     {"event": "started", "run_id", "ts_ns", "resumed"}
+    {"event": "heartbeat", "ts_ns"}                             after a second of market, at most one a second
     {"event": "progress", "ts_ns", "window", "windows", "events", "events_per_s"}    after every window
     {"event": "edge", "iteration", "window", "ts_ns"}           an iteration is over; the bot waits for an answer
     {"event": "params", "params", "source", "ts_ns"}            new parameters took effect

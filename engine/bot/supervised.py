@@ -1,8 +1,8 @@
 """A bot that is started again when it dies: same run id, same journal, the next file.
 
-What it said of itself as an error is no death and is not tried again; a crash (a signal, an exit without a word) is,
-at most `limit` times in a run and after a pause that doubles. What dies with a bot: its paper orders, and the market
-time until the next one has its first book, which the journal tells as a gap.
+What it said of itself as an error is no death and is not tried again; a crash is (a signal, an exit without a word, a
+bot that hung and was killed), as often in a run and after such a pause as config/supervision.json says. What dies with
+a bot: its paper orders, and the market time until the next one has its first book, which the journal tells as a gap.
 """
 
 from __future__ import annotations
@@ -15,26 +15,25 @@ from typing import Any, Self
 from engine.bot.journal import journal_files, read_tail
 from engine.bot.process import BotProcess
 from engine.bot.protocol import Message
+from engine.bot.supervision import Supervision, load_supervision
 from engine.errors import BotDiedError
 from engine.soak import RunPlan
-
-LIMIT = 3
-FIRST_PAUSE_S = 1.0
 
 
 class SupervisedBot:
     """`with SupervisedBot(plan) as bot:` has the calls of BotProcess.
 
     Args:
-        limit: how often the run's bot may die and be started again.
-        first_pause_s: before the first restart; each further one waits twice as long.
+        settings: those of the configuration if None.
+
+    Raises:
+        ConfigError: config/supervision.json is not what it must be.
     """
 
-    def __init__(self, plan: RunPlan, *, limit: int = LIMIT, first_pause_s: float = FIRST_PAUSE_S) -> None:
-        self.plan, self.limit, self.first_pause_s = plan, limit, first_pause_s
+    def __init__(self, plan: RunPlan, settings: Supervision | None = None) -> None:
+        self.plan, self.settings = plan, settings or load_supervision(plan.paths.config)
         self.restarts = 0
-        self._log = plan.folder / "bot.log"
-        self._process = BotProcess(plan.file, self._log)
+        self._process = self._bot(resume=False)
         self._edges: list[int] = []
         self._answers: list[dict[str, Any]] = []
 
@@ -46,6 +45,9 @@ class SupervisedBot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.__exit__(kind, error, trace)
+
+    def _bot(self, *, resume: bool) -> BotProcess:
+        return BotProcess(self.plan.file, self.plan.folder / "bot.log", resume=resume, settings=self.settings)
 
     @property
     def pid(self) -> int:
@@ -79,7 +81,7 @@ class SupervisedBot:
                     yield message
                 return
             except BotDiedError as death:
-                if self.restarts >= self.limit:
+                if self.restarts >= self.settings.restarts:
                     raise
                 reason = death.what.splitlines()[0]
             self._process.__exit__(None, None, None)
@@ -88,9 +90,10 @@ class SupervisedBot:
                 yield {"event": "end", "reason": tail.last["reason"], "ts_ns": tail.last["ts_ns"]}
                 return
             self.restarts += 1
-            yield {"event": "restarted", "restarts": self.restarts, "limit": self.limit, "reason": reason}
-            time.sleep(self.first_pause_s * 2 ** (self.restarts - 1))
-            self._process = BotProcess(self.plan.file, self._log, resume=resume)
+            limit = self.settings.restarts
+            yield {"event": "restarted", "restarts": self.restarts, "limit": limit, "reason": reason}
+            time.sleep(self.settings.first_pause_s * 2 ** (self.restarts - 1))
+            self._process = self._bot(resume=resume)
             self._process.__enter__()
 
 

@@ -16,7 +16,9 @@ import pytest
 
 from engine.bot.journal import journal_files
 from engine.bot.supervised import SupervisedBot
-from engine.errors import BotDiedError, LockHeldError, TapeError
+from engine.bot.supervision import FILE, Supervision, load_supervision
+from engine.errors import BotDiedError, ConfigError, LockHeldError, TapeError
+from engine.files import write_json
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT
 from engine.soak import RunPlan
@@ -26,11 +28,11 @@ from engine.warehouse.ingest import ingest
 
 PlanOf = Callable[..., RunPlan]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as on POSIX")
-QUICK_S = 0.05
+QUICK = Supervision(first_pause_s=0.05)
 
 # The bot, killed by itself where a test wants it: each start takes the next bomb. argv: -m engine.bot PLAN ...
 BOMB = """
-import json, os, runpy, signal, sys
+import json, os, runpy, signal, sys, threading
 from pathlib import Path
 
 def die():
@@ -54,6 +56,20 @@ def torn(self, record):
         self.drain()
         die()
 
+def frozen(self, record):
+    write(self, record)
+    frozen.left -= 1
+    if frozen.left == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+def deadlocked(self, record):
+    write(self, record)
+    deadlocked.left -= 1
+    if deadlocked.left == 0:
+        lock = threading.Lock()
+        lock.acquire()
+        lock.acquire()
+
 def heard(self):
     command = wait(self)
     die()
@@ -63,9 +79,9 @@ def said(message):
         die()
     say(message)
 
-torn.left = number
-if kind == "write":
-    journal.JournalWriter.write = torn
+torn.left = frozen.left = deadlocked.left = number
+if kind in ("torn", "frozen", "deadlocked"):
+    journal.JournalWriter.write = globals()[kind]
 elif kind == "answer":
     protocol.Commands.wait = heard
 elif kind == "end":
@@ -136,8 +152,8 @@ def check_whole(plan: RunPlan) -> None:
 def test_a_bot_that_dies_at_every_bad_moment(plan_of: PlanOf, bombs: Callable[..., None]) -> None:
     """Before its first record, within a line, right after the answer, and while the flow decides."""
     plan = plan_of()
-    bombs(("start", 0), ("write", 40), ("answer", 0), ("none", 0), ("write", 5))
-    with SupervisedBot(plan, limit=5, first_pause_s=QUICK_S) as bot:
+    bombs(("start", 0), ("torn", 40), ("answer", 0), ("none", 0), ("torn", 5))
+    with SupervisedBot(plan, QUICK.model_copy(update={"restarts": 5})) as bot:
 
         def at_edge(iteration: int) -> None:
             if iteration == 1:
@@ -157,10 +173,35 @@ def test_a_bot_that_dies_at_every_bad_moment(plan_of: PlanOf, bombs: Callable[..
     assert len(journal_files(plan.paths.journals, plan.run_id)) == 5
 
 
+def test_a_bot_that_hangs_is_killed_and_started_again(plan_of: PlanOf, bombs: Callable[..., None]) -> None:
+    """Frozen, then in a deadlock, in the middle of a window. One that waits at an edge for longer does not hang."""
+    plan = plan_of()
+    bombs(("frozen", 60), ("deadlocked", 60))
+    with SupervisedBot(plan, QUICK.model_copy(update={"silence_s": 1.5})) as bot:
+        heard = soak(bot, lambda iteration: time.sleep(2.0 * (iteration == 0)))
+    told = [message["reason"] for message in heard if message["event"] == "restarted"]
+    assert told == ["said nothing for 1.5 s and was killed"] * 2
+    assert heard[-1]["reason"] == "complete"
+    check_whole(plan)
+    assert sum(record["type"] == "gap" and record["reason"] == "resumed" for record in records(plan)) == 2
+    assert "in deadlocked" in (plan.folder / "bot.log").read_text()
+
+
+def test_the_settings_are_checked_and_may_be_left_out(tmp_path: Path) -> None:
+    assert (
+        load_supervision(tmp_path)
+        == Supervision()
+        == load_supervision(CHECKOUT / "config").model_copy(update={"comment": ""})
+    )
+    write_json(tmp_path / FILE, {"silence_s": 0})
+    with pytest.raises(ConfigError, match="silence_s: "):
+        load_supervision(tmp_path)
+
+
 def test_one_that_died_after_its_last_record_has_ended(plan_of: PlanOf, bombs: Callable[..., None]) -> None:
     plan = plan_of(iterations=1)
     bombs(("end", 0))
-    with SupervisedBot(plan, first_pause_s=QUICK_S) as bot:
+    with SupervisedBot(plan, QUICK) as bot:
         heard = soak(bot)
     assert (heard[-1]["event"], heard[-1]["reason"], bot.restarts) == ("end", "complete", 0)
     check_whole(plan)
@@ -170,7 +211,7 @@ def test_the_limit_is_kept(plan_of: PlanOf, bombs: Callable[..., None]) -> None:
     plan = plan_of()
     bombs(*[("start", 0)] * 9)
     with (
-        SupervisedBot(plan, limit=2, first_pause_s=QUICK_S) as bot,
+        SupervisedBot(plan, QUICK.model_copy(update={"restarts": 2})) as bot,
         pytest.raises(BotDiedError, match="killed by signal 9"),
     ):
         soak(bot)
@@ -181,7 +222,7 @@ def test_the_limit_is_kept(plan_of: PlanOf, bombs: Callable[..., None]) -> None:
 def test_what_the_bot_says_of_itself_is_not_tried_again(plan_of: PlanOf, short_tape: Tape, tmp_path: Path) -> None:
     plan = plan_of()
     plan.file.write_text(plan.file.read_text().replace(str(short_tape.path), str(tmp_path / "gone")))
-    with SupervisedBot(plan, first_pause_s=QUICK_S) as bot, pytest.raises(TapeError, match="no such folder"):
+    with SupervisedBot(plan, QUICK) as bot, pytest.raises(TapeError, match="no such folder"):
         soak(bot)
     assert bot.restarts == 0
 
@@ -211,7 +252,7 @@ def test_a_frozen_bot_that_was_succeeded_writes_no_more(plan_of: PlanOf) -> None
     assert flow.stdout is not None
     old = int(flow.stdout.readline())
     with (  # while the flow lives, nobody may
-        SupervisedBot(plan_of(), first_pause_s=QUICK_S) as second,
+        SupervisedBot(plan_of(), QUICK) as second,
         pytest.raises(LockHeldError, match=f"in use by process {old} \\(run {plan.run_id}"),
     ):
         soak(second)

@@ -21,6 +21,7 @@ import pytest
 
 from engine.bot.journal import journal_files
 from engine.bot.supervised import SupervisedBot
+from engine.bot.supervision import Supervision
 from engine.live.venue_thread import VenueThread
 from engine.market.tape import Tape
 from engine.parity import compare_fills, journalled_fills
@@ -103,7 +104,7 @@ def processes_of() -> Callable[..., list[Process]]:
 
 
 @pytest.fixture
-def nightsoak(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def nightsoak(tmp_path: Path, following: Callable[[], object]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts commands, each in a session of its own; what still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
@@ -116,6 +117,7 @@ def nightsoak(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=following,
         )
         started.append(process)
         return process
@@ -203,9 +205,9 @@ def _nothing(bot: SupervisedBot, message: dict[str, Any]) -> None:
 def soak() -> Callable[..., list[dict[str, Any]]]:
     """Runs a plan's bot to its end, answering every edge as the flow does; what was heard."""
 
-    def run(plan: RunPlan, listen: Listener = _nothing) -> list[dict[str, Any]]:
+    def run(plan: RunPlan, listen: Listener = _nothing, settings: Supervision | None = None) -> list[dict[str, Any]]:
         heard: list[dict[str, Any]] = []
-        with SupervisedBot(plan) as bot:
+        with SupervisedBot(plan, settings) as bot:
 
             def hear(message: dict[str, Any]) -> None:
                 heard.append(message)

@@ -24,6 +24,7 @@ BEGIN, END = "<!-- recovery matrix -->", "<!-- end of the recovery matrix -->"
 FAULTS = {
     "bot_replay": "bot killed, replay",
     "bot_live": "bot killed, live",
+    "hung": "bot frozen, live",
     "account": "second bot on the account",
     "flow": "flow killed (`nightsoak soak`)",
     "worker_flow": "flow killed under its worker",

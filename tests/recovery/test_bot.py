@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from engine.bot.journal import journal_files
 from engine.bot.process import BotProcess
+from engine.bot.supervision import Supervision
 from engine.errors import FeedError
 from engine.live.venue_thread import VenueThread
 from engine.paths import CHECKOUT, Paths
@@ -58,47 +60,77 @@ def test_a_killed_bot_goes_on_in_its_replay(
     row("bot_replay", seen=line, lost="no journalled record; paper orders", seconds=seconds)
 
 
-@pytest.mark.soak
-def test_a_killed_bot_goes_on_live(
+@dataclass(frozen=True)
+class GoneLive:
+    """A live run whose bot was gone once: why it was started again, how long it took, and what was not observed."""
+
+    reason: str
+    seconds: float
+    blind_s: float
+
+
+@pytest.fixture
+def gone_live(
     venue: VenueThread,
     live_plan: Callable[..., Any],
     soak: Callable[..., Any],
-    kill: Callable[[int], float],
     check_whole: Callable[..., Any],
     parity: Callable[..., Any],
-    row: Callable[..., None],
-) -> None:
-    plan = live_plan(venue, 18, 2, iterations=3)
-    killed_s: list[float] = []
-    back_s: list[float] = []
-    last: list[str] = []
+) -> Callable[[int, Supervision], GoneLive]:
+    """Sends a live bot a signal in the middle of its run; it goes on, and nothing that it journalled is lost."""
 
-    def listen(bot: Any, message: dict[str, Any]) -> None:
-        if message["event"] == "progress" and message["window"] == 2:
-            last.append(journal_files(plan.paths.journals, plan.run_id)[-1].read_text().splitlines()[-1])
-            killed_s.append(kill(bot.pid))
-        if message["event"] == "started" and message["resumed"]:
-            back_s.append(time.monotonic())
+    def run(number: int, settings: Supervision) -> GoneLive:
+        plan = live_plan(venue, 24, 2, iterations=3)
+        gone_s: list[float] = []
+        back_s: list[float] = []
+        last: list[str] = []
 
-    heard = soak(plan, listen)
-    (told,) = (message for message in heard if message["event"] == "restarted")
-    assert [message["iteration"] for message in heard if message["event"] == "edge"] == [0, 1, 2]
-    written = check_whole(plan)
-    assert json.loads(last[0])["seq"] in {record["seq"] for record in written}
-    assert [record["window"] for record in written if record["type"] == "window_end"] == list(range(9))
-    (gap,) = (record for record in written if record["type"] == "gap" and record["reason"] == "resumed")
-    first = next(
-        (record["ts_ns"] for record in written if record["type"] == "mark" and record["ts_ns"] > gap["ts_ns"]), None
-    )
-    assert first is not None, "no book came back before the run's end"
-    assert parity(plan)["same"], parity(plan)
-    assert len(list(plan.paths.tapes.glob(f"{plan.run_id}*"))) == 2
-    blind_s = (first - gap["ts_ns"]) / NS_PER_S
+        def listen(bot: Any, message: dict[str, Any]) -> None:
+            if message["event"] == "progress" and message["window"] == 2:
+                last.append(journal_files(plan.paths.journals, plan.run_id)[-1].read_text().splitlines()[-1])
+                gone_s.append(time.monotonic())
+                os.kill(bot.pid, number)
+            if message["event"] == "started" and message["resumed"]:
+                back_s.append(time.monotonic())
+
+        heard = soak(plan, listen, settings)
+        (told,) = (message for message in heard if message["event"] == "restarted")
+        assert [message["iteration"] for message in heard if message["event"] == "edge"] == [0, 1, 2]
+        written = check_whole(plan)
+        assert json.loads(last[0])["seq"] in {record["seq"] for record in written}
+        assert [record["window"] for record in written if record["type"] == "window_end"] == list(range(12))
+        (gap,) = (record for record in written if record["type"] == "gap" and record["reason"] == "resumed")
+        books_ns = (one["ts_ns"] for one in written if one["type"] == "mark" and one["ts_ns"] > gap["ts_ns"])
+        first_ns = next(books_ns, None)
+        assert first_ns is not None, "no book came back before the run's end"
+        assert parity(plan)["same"], parity(plan)
+        assert len(list(plan.paths.tapes.glob(f"{plan.run_id}*"))) == 2
+        return GoneLive(told["reason"], back_s[0] - gone_s[0], (first_ns - gap["ts_ns"]) / NS_PER_S)
+
+    return run
+
+
+@pytest.mark.soak
+def test_a_killed_bot_goes_on_live(gone_live: Callable[..., GoneLive], row: Callable[..., None]) -> None:
+    found = gone_live(signal.SIGKILL, Supervision())
     row(
         "bot_live",
-        seen=f"the bot died and is started again, 1 of 3: {told['reason']}",
-        lost=f"no journalled record; {blind_s:.0f} s of market, a gap",
-        seconds=back_s[0] - killed_s[0],
+        seen=f"the bot died and is started again, 1 of 3: {found.reason}",
+        lost=f"no journalled record; {found.blind_s:.0f} s of market, a gap",
+        seconds=found.seconds,
+    )
+
+
+@pytest.mark.soak
+def test_a_frozen_bot_is_killed_and_goes_on_live(gone_live: Callable[..., GoneLive], row: Callable[..., None]) -> None:
+    """With a shorter limit than the one of config/supervision.json, 60 s."""
+    found = gone_live(signal.SIGSTOP, Supervision(silence_s=5.0))
+    assert found.reason == "said nothing for 5 s and was killed"
+    row(
+        "hung",
+        seen=f"the bot died and is started again, 1 of 3: {found.reason} (60 s unless set otherwise)",
+        lost=f"no journalled record; {found.blind_s:.0f} s of market, a gap",
+        seconds=found.seconds,
     )
 
 
