@@ -14,7 +14,7 @@ from tasks.baseline_report import BaselineReport, write_baseline
 from tasks.publish_report import publish_report
 
 
-@flow(name="baseline", persist_result=False)
+@flow(name="baseline", persist_result=False, validate_parameters=False)
 @job
 def baseline(settings: BaselineSettings) -> tuple[BaselineReport, str]:
     """Run each preset on every symbol, judge it, stop at the first GO, and report."""

@@ -14,7 +14,7 @@ from tasks.send_notice import notice_if_crashed, send_notice
 DEFAULTS = OptimizeSettings()
 
 
-@flow(name="optimize", persist_result=False)
+@flow(name="optimize", persist_result=False, validate_parameters=False)
 @job
 def optimize(settings: OptimizeSettings = DEFAULTS) -> tuple[Outcome, str]:
     """One round; the schedule makes it go on, `nightsoak optimize --continuous` does without one."""

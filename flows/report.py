@@ -11,7 +11,7 @@ from tasks.publish_report import publish_report
 from tasks.render_report import render_report
 
 
-@flow(name="report", persist_result=False)
+@flow(name="report", persist_result=False, validate_parameters=False)
 @job
 def report(run: str = "latest") -> tuple[Path, str]:
     """Render and publish the report of a run: its id, its folder, or the latest."""

@@ -18,7 +18,7 @@ from tasks.tune_parameters import tune_parameters
 from tasks.write_report import partial_report_if_stopped, write_report
 
 
-@flow(name="soak", persist_result=False)
+@flow(name="soak", persist_result=False, validate_parameters=False)
 @job
 def soak(settings: SoakSettings) -> tuple[Report, str]:
     """Run a bot over a market, tune it between iterations, judge it, and report."""

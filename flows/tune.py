@@ -14,7 +14,7 @@ from tasks.tune_search import tune_search
 DEFAULTS = TuneSettings()
 
 
-@flow(name="tune", persist_result=False)
+@flow(name="tune", persist_result=False, validate_parameters=False)
 @job
 def tune(settings: TuneSettings = DEFAULTS, executor: Executor = LOCAL) -> tuple[TuneReport, str]:
     """Search for a better parameter set, judge it, report; nothing is promoted here."""

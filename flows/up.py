@@ -35,6 +35,8 @@ _SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    # In Prefect's home: a run whose lease was in the memory of a server that died would be ended minutes later.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_WORKER_QUERY_SECONDS": "2",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT_S,
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
@@ -79,8 +81,7 @@ class Crew:
             }
         )
         if is_postgresql():
-            leases = "prefect.server.concurrency.lease_storage.filesystem"  # those in memory end with the server
-            self._environment = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases, SHARED: "1"} | self._environment
+            self._environment = {SHARED: "1"} | self._environment
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts = 0
 

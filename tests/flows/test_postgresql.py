@@ -75,7 +75,7 @@ def database() -> Iterator[str]:
     as_user = []
     if os.getuid() == 0:
         shutil.chown(folder, name, name)
-        as_user = ["setpriv", f"--reuid={name}", f"--regid={name}", "--clear-groups"]
+        as_user = ["setpriv", "--pdeathsig=INT", f"--reuid={name}", f"--regid={name}", "--clear-groups"]
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o644)
     quiet: dict[str, Any] = {"cwd": folder, "check": True, "capture_output": True}
@@ -123,11 +123,18 @@ class Up:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, folder: Path, host: dict[str, str], *words: str) -> Up:
+    def start(cls, folder: Path, host: dict[str, str], following: Callable[[], object], *words: str) -> Up:
         folder.mkdir(exist_ok=True)
-        argv = [sys.executable, "-m", "nightsoak", "up", *words]
         with (folder / "up.out").open("wb") as out:
-            process = subprocess.Popen(argv, cwd=CHECKOUT, env=host, stdout=out, stderr=out, start_new_session=True)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "nightsoak", "up", *words],
+                cwd=CHECKOUT,
+                env=host,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=following,
+            )
         up = cls(folder, process)
         wait_until(lambda: "UI: " in up.said or process.poll() is not None)
         assert process.poll() is None, up.said
@@ -144,11 +151,12 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def first(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def first(database: str, tmp_path_factory: pytest.TempPathFactory, following: Callable[[], object]) -> Iterator[Up]:
     """The host of the server, whose worker takes what writes its warehouse."""
     folder = tmp_path_factory.mktemp("first")
     port = str(free_port())
-    up = Up.start(folder, environment(folder, **{URL: database}), "--port", port, "--queues", "ingest", "default")
+    host = environment(folder, **{URL: database})
+    up = Up.start(folder, host, following, "--port", port, "--queues", "ingest", "default")
     yield up
     up.end()
 
@@ -254,9 +262,11 @@ def test_only_the_server_knows_the_url(first: Up) -> None:
 
 
 @pytest.mark.soak
-def test_under_one_server_the_second_soak_is_refused_or_waits(first: Up, api: Api, tmp_path: Path) -> None:
+def test_under_one_server_the_second_soak_is_refused_or_waits(
+    first: Up, api: Api, tmp_path: Path, following: Callable[[], object]
+) -> None:
     """Two workers with two homes: only the server can tell that a soak is running."""
-    second = Up.start(tmp_path, environment(tmp_path), "--join", api.url, "--queues", "elsewhere")
+    second = Up.start(tmp_path, environment(tmp_path), following, "--join", api.url, "--queues", "elsewhere")
     try:
         wait_until(lambda: len(api.workers_online()) == 2)
         (first.folder / "datasets" / "overrides").mkdir(exist_ok=True)

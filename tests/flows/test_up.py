@@ -46,17 +46,23 @@ class Up:
 
     folder: Path
     environment: dict[str, str]
+    following: Callable[[], object]
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, folder: Path, environment: dict[str, str]) -> Up:
+    def start(cls, folder: Path, environment: dict[str, str], following: Callable[[], object]) -> Up:
         port = str(free_port())
         with (folder / "up.out").open("wb") as out:
-            argv = [sys.executable, "-m", "nightsoak", "up", "--port", port]
             process = subprocess.Popen(
-                argv, cwd=CHECKOUT, env=environment, stdout=out, stderr=out, start_new_session=True
+                [sys.executable, "-m", "nightsoak", "up", "--port", port],
+                cwd=CHECKOUT,
+                env=environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=following,
             )
-        up = cls(folder, environment, process)
+        up = cls(folder, environment, following, process)
         wait_until(lambda: "UI: " in up.said or process.poll() is not None)
         assert process.poll() is None, up.said
         return up
@@ -121,7 +127,7 @@ def plugin_path(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory, following: Callable[[], object]) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "NIGHTSOAK_"))}
     environment = kept | {
@@ -131,28 +137,40 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         "NIGHTSOAK_TIMEZONE": ZONE,
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *plugin_path(folder)]),
     }
-    up = Up.start(folder, environment)
+    up = Up.start(folder, environment, following)
     yield up
     if up.process.poll() is None:
         up.process.terminate()
         up.process.wait(30)
 
 
-@pytest.fixture(scope="module")
-def scheduled(up: Up) -> dict[str, Any]:
-    """A run that nobody started: the schedule did. The schedule goes when the run has begun."""
+@dataclass(frozen=True)
+class Schedule:
+    url: str
+    deployment: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schedule(up: Up) -> Schedule:
+    """A schedule of soak-3h, made at once: its first run goes on beside the first tests."""
     with Api(f"{up.url}/api") as api:
         deployment = api.deployments()["soak/soak-3h"]
     # The server plans what has changed every five seconds; what is past by then waits for the next turn.
     soon = datetime.now(UTC) + timedelta(seconds=7)
-    schedule = {"interval": 20, "anchor_date": soon.isoformat(), "timezone": "UTC"}
+    times = {"interval": 60, "anchor_date": soon.isoformat(), "timezone": "UTC"}
     soak = {"tape": "datasets/sample", "iterations": 3, "window_seconds": 10, "auto_tune": True}
-    asked = [{"schedule": schedule, "active": True, "parameters": {"settings": soak}}]
+    asked = [{"schedule": times, "active": True, "parameters": {"settings": soak}}]
     (made,) = up.post(f"/deployments/{deployment}/schedules", asked)
-    chosen = {"deployments": {"id": {"any_": [deployment]}}}
+    return Schedule(f"{up.url}/api/deployments/{deployment}/schedules/{made['id']}", deployment)
+
+
+@pytest.fixture(scope="module")
+def scheduled(up: Up, schedule: Schedule) -> dict[str, Any]:
+    """A run that nobody started: the schedule did. The schedule goes when the run has begun."""
+    chosen = {"deployments": {"id": {"any_": [schedule.deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
     begun = {"flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED", "CANCELLED"]}}}}
-    first: dict[str, Any] = wait_until(lambda: up.post("/flow_runs/filter", chosen | begun))[-1]
-    httpx.delete(f"{up.url}/api/deployments/{deployment}/schedules/{made['id']}").raise_for_status()
+    first: dict[str, Any] = wait_until(lambda: up.post("/flow_runs/filter", chosen | begun))[0]
+    httpx.delete(schedule.url).raise_for_status()
     with Api(f"{up.url}/api") as api:
         wait_until(lambda: api.run(first["id"]).is_final)
     run: dict[str, Any] = httpx.get(f"{up.url}/api/flow_runs/{first['id']}").json()
@@ -173,6 +191,46 @@ def test_the_night_is_planned_at_its_hour_in_its_time_zone(up: Up) -> None:
     first = wait_until(planned)[0]
     local = datetime.fromisoformat(first.at).astimezone(ZoneInfo(ZONE))
     assert (local.hour, local.minute) == (22, 0)
+
+
+def test_prefect_takes_the_bare_name_and_the_full_one(up: Up) -> None:
+    """Of a deployment without a pool, so that nothing runs."""
+    deployment = up.post("/deployments/", {"name": "alone", "flow_id": up.post("/flows/", {"name": "one"})["id"]})
+    for name in ("alone", "one/alone"):
+        done = up.cli(str(PREFECT), "deployment", "run", name)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Creating flow run for deployment 'one/alone'" in done.stdout
+    made = up.post("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment["id"]]}}})
+    assert len(made) == 2
+    for run in made:
+        httpx.delete(f"{up.url}/api/flow_runs/{run['id']}").raise_for_status()
+
+
+def test_an_unknown_bare_name_is_what_prefect_says_of_it(up: Up) -> None:
+    done = up.cli(str(PREFECT), "deployment", "run", "soak-3y")
+    assert done.returncode == 1
+    assert done.stdout.strip() == "Deployment 'soak-3y' not found!"
+    assert done.stderr == ""
+
+
+def test_an_ambiguous_bare_name_names_the_candidates(up: Up) -> None:
+    """Two flows have a deployment of the name."""
+    for name in ("one", "two"):
+        flow = up.post("/flows/", {"name": name})
+        up.post("/deployments/", {"name": "same", "flow_id": flow["id"]})
+    done = up.cli(str(PREFECT), "deployment", "run", "same")
+    assert done.returncode == 1
+    assert done.stderr == "error: several deployments are named same: name one of one/same, two/same\n"
+
+
+def test_a_failed_run_says_our_one_line(up: Up) -> None:
+    with Api(f"{up.url}/api") as api:
+        run = up.post(
+            f"/deployments/{api.find_deployment('report')[1]}/create_flow_run", {"parameters": {"run": "no-such-run"}}
+        )
+        ended = wait_until(lambda: found if (found := api.run(run["id"])).is_final else None)
+    assert ended.state == "Failed"
+    assert ended.message.startswith("no-such-run: no such run; name a run id")
 
 
 def test_a_scheduled_run_appears_runs_and_ends_with_the_verdict(up: Up, scheduled: dict[str, Any]) -> None:
@@ -236,36 +294,6 @@ def test_the_report_is_in_the_ui_with_tables_charts_and_verdict(
         browser.quit()
 
 
-def test_prefect_takes_the_bare_name_and_the_full_one(up: Up) -> None:
-    """Of a deployment without a pool, so that nothing runs."""
-    deployment = up.post("/deployments/", {"name": "alone", "flow_id": up.post("/flows/", {"name": "one"})["id"]})
-    for name in ("alone", "one/alone"):
-        done = up.cli(str(PREFECT), "deployment", "run", name)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "Creating flow run for deployment 'one/alone'" in done.stdout
-    made = up.post("/flow_runs/filter", {"deployments": {"id": {"any_": [deployment["id"]]}}})
-    assert len(made) == 2
-    for run in made:
-        httpx.delete(f"{up.url}/api/flow_runs/{run['id']}").raise_for_status()
-
-
-def test_an_unknown_bare_name_is_what_prefect_says_of_it(up: Up) -> None:
-    done = up.cli(str(PREFECT), "deployment", "run", "soak-3y")
-    assert done.returncode == 1
-    assert done.stdout.strip() == "Deployment 'soak-3y' not found!"
-    assert done.stderr == ""
-
-
-def test_an_ambiguous_bare_name_names_the_candidates(up: Up) -> None:
-    """Two flows have a deployment of the name."""
-    for name in ("one", "two"):
-        flow = up.post("/flows/", {"name": name})
-        up.post("/deployments/", {"name": "same", "flow_id": flow["id"]})
-    done = up.cli(str(PREFECT), "deployment", "run", "same")
-    assert done.returncode == 1
-    assert done.stderr == "error: several deployments are named same: name one of one/same, two/same\n"
-
-
 def test_nightsoak_run_waits_and_says_what_came_out(up: Up, scheduled: dict[str, Any]) -> None:
     done = up.cli(sys.executable, "-m", "nightsoak", "run", "report")
     assert done.returncode == 0, done.stderr
@@ -273,16 +301,6 @@ def test_nightsoak_run_waits_and_says_what_came_out(up: Up, scheduled: dict[str,
     done = up.cli(sys.executable, "-m", "nightsoak", "run", "soak-3y")
     assert done.returncode == 2
     assert "nightly-soak, " in done.stderr
-
-
-def test_a_failed_run_says_our_one_line(up: Up) -> None:
-    with Api(f"{up.url}/api") as api:
-        run = up.post(
-            f"/deployments/{api.find_deployment('report')[1]}/create_flow_run", {"parameters": {"run": "no-such-run"}}
-        )
-        ended = wait_until(lambda: found if (found := api.run(run["id"])).is_final else None)
-    assert ended.state == "Failed"
-    assert ended.message.startswith("no-such-run: no such run; name a run id")
 
 
 def test_status_and_a_second_up(up: Up, scheduled: dict[str, Any]) -> None:
@@ -322,10 +340,14 @@ def start_long_run(up: Up, tape: Tape) -> str:
 
 def test_killed_it_leaves_nothing_running_and_the_next_one_ends_the_lost_run(up: Up, short_tape: Tape) -> None:
     lost = start_long_run(up, short_tape)
+    with Api(f"{up.url}/api") as api:
+        state = httpx.get(f"{api.url}/flow_runs/{lost}").json()["state"]
+    lease = state["state_details"]["deployment_concurrency_lease_id"]
+    assert (up.home / "concurrency_leases" / f"{lease}.json").exists(), "it would end with the server"
     up.process.kill()
     up.process.wait()
     wait_until(lambda: not up.running())
-    again = Up.start(up.folder, up.environment)
+    again = Up.start(up.folder, up.environment, up.following)
     up.process = again.process
     with Api(f"{up.url}/api") as api:
         run = api.run(lost)

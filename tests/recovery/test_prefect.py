@@ -52,7 +52,9 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., Any]) -> Iterator[Up]:
+def up(
+    tmp_path_factory: pytest.TempPathFactory, until: Callable[..., Any], following: Callable[[], object]
+) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT)}
     environment = kept | {
@@ -62,8 +64,15 @@ def up(tmp_path_factory: pytest.TempPathFactory, until: Callable[..., Any]) -> I
         "PYTHONPATH": str(CHECKOUT),
     }
     with (folder / "up.out").open("wb") as out:
-        argv = [sys.executable, "-m", "nightsoak", "up", "--port", str(free_port())]
-        process = subprocess.Popen(argv, cwd=CHECKOUT, env=environment, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nightsoak", "up", "--port", str(free_port())],
+            cwd=CHECKOUT,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=following,
+        )
     up = Up(folder, environment, process)
     until(lambda: "UI: " in up.said or process.poll() is not None, "server")
     assert process.poll() is None, up.said
@@ -128,6 +137,9 @@ def test_the_server_is_killed(
     until(lambda: "server died and is started again" in up.said, "word of the server")
     until(lambda: up.url, "server")
     seconds = time.monotonic() - killed_s
+    lease = httpx.get(f"{up.url}/flow_runs/{long_run.id}").json()["state"]["state_details"]
+    renew = f"{up.url}/v2/concurrency_limits/leases/{lease['deployment_concurrency_lease_id']}/renew"
+    httpx.post(renew, json={"lease_duration": 300}).raise_for_status()  # as the run does, every 225 s
     run = ended(up, long_run, until)
     gate = json.loads((up.folder / "reports" / "latest" / "KPI_GATE.json").read_text())
     assert run.state == "Completed", run
