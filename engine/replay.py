@@ -31,22 +31,22 @@ DIGEST_FIELDS = ("ts_ns", "exch_ts_ns", "order_id", "side", "price_ticks", "qty_
 _THREADS = 2
 _LANES_PER_THREAD = 8
 _SYMMETRIC = ("half_spread_ticks", "skew_ticks")
+_SYMMETRIC_ORDER_LOTS, _SYMMETRIC_MOST_UNITS = 10, 10  # the benchmark's rule: this rule's cap counts orders
 _MS = 1_000_000
+_MOST_MS, _LEAST_STEP_MS = 3_600_000.0, 0.001
+_MOST_TICKS = 1 << 31  # a price has no more
 _EVENTS_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """How to replay; None takes the profile's value. `step_ms` and sizes below belong to the symmetric rule."""
+    """How to replay; None takes the profile's value. `lanes` parameter sets, at most, share a pass."""
 
     rule: str = "s1"
     queue: str | None = None
     entry_latency_ms: float | None = None
     response_latency_ms: float | None = None
     full_fill: bool = False
-    step_ms: float = 100.0
-    symmetric_order_lots: int = 10
-    symmetric_max_units: int = 10
     lanes: int = 64
 
 
@@ -75,7 +75,7 @@ def read_parameter_sets(path: Path, rule: str, step_ms: float = 100.0) -> list[d
     """The JSON list of parameter objects in `path`, checked; S1 sets start from the initial values.
 
     Raises:
-        InputError: not a list of objects, an unknown name, a value that is no finite number or out of range.
+        InputError: not a list of objects, an unknown name, a value that is no number or out of range, or the step is.
     """
     try:
         sets = json.loads(path.read_text(encoding="utf-8"))
@@ -87,17 +87,19 @@ def read_parameter_sets(path: Path, rule: str, step_ms: float = 100.0) -> list[d
         raise InputError("is not a JSON list of objects", where=str(path), remedy="write [{...}, ...]")
     if rule == "s1":
         return [dict(Params().with_changes(one, where=f"{path} set {i}")) for i, one in enumerate(sets)]
+    if not _LEAST_STEP_MS <= step_ms <= _MOST_MS:
+        raise InputError(f"a step of {step_ms} ms makes no sense", remedy=f"give {_LEAST_STEP_MS} to {_MOST_MS:.0f}")
     return [_symmetric_set(one, f"{path} set {i}", step_ms) for i, one in enumerate(sets)]
 
 
 def _symmetric_set(one: Mapping[str, Any], where: str, step_ms: float) -> dict[str, float]:
     for name, value in one.items():
-        good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MOST_TICKS
         if name not in _SYMMETRIC or not good:
             raise InputError(
-                f"{name} = {value!r} is not for the symmetric rule",
+                f"{name} = {value!r:.60} is not for the symmetric rule",
                 where=where,
-                remedy=f"give {' and '.join(_SYMMETRIC)} as numbers",
+                remedy=f"give {' and '.join(_SYMMETRIC)} as numbers, at most {_MOST_TICKS}",
             )
     missing = [name for name in _SYMMETRIC if name not in one]
     if missing:
@@ -114,14 +116,14 @@ def kernel_config(tape: Tape, profile: Profile, settings: ReplaySettings) -> Con
         changes["queue"], changes["power"] = parse_queue(settings.queue)
     for name, value in (("entry_ns", settings.entry_latency_ms), ("response_ns", settings.response_latency_ms)):
         if value is not None:
-            if not (np.isfinite(value) and value >= 0):
-                raise InputError(f"a latency of {value} ms makes no sense", remedy="give 0 or more")
+            if not 0 <= value <= _MOST_MS:
+                raise InputError(f"a latency of {value} ms makes no sense", remedy=f"give 0 to {_MOST_MS:.0f}")
             changes[name] = round(value * _MS)
     if settings.rule == "symmetric":
         changes |= {
             "rule": RULE_SYMMETRIC,
-            "order_lots": settings.symmetric_order_lots,
-            "cap_lots": settings.symmetric_max_units,
+            "order_lots": _SYMMETRIC_ORDER_LOTS,
+            "cap_lots": _SYMMETRIC_MOST_UNITS,
         }
     elif settings.rule != "s1":
         raise InputError(f"unknown rule {settings.rule!r}", remedy="give s1 or symmetric")
@@ -181,14 +183,13 @@ def _pass(
         config, lanes, (meta.price_low_ticks, meta.price_high_ticks + 1), start,
         slots=slots_needed(config, lanes), trace_steps=steps,
     )  # fmt: skip
-    records = run_session(session, tape, end)
+    fills = run_session(session, tape, end)
     value = Valuer(meta.instrument())
     fee_rate = Fraction(profile.maker_fee_rate)
     mid2, _, _ = session.touch()
     results = []
-    for lane, params in enumerate(lanes):
-        sums = session.lane_sums()[lane]
-        mine = records[(records["lane"] == lane) & (records["kind"] == REC_FILL)]
+    for lane, (params, sums) in enumerate(zip(lanes, session.lane_sums(), strict=True)):
+        mine = fills[fills["lane"] == lane]
         rows = np.stack([mine[name] for name in DIGEST_FIELDS], axis=1) if len(mine) else np.zeros((0, 7), np.int64)
         components = lane_components(mine, lane, value, fee_rate, mid2 or 2, mid2 or 2)
         results.append(

@@ -38,14 +38,13 @@ def run(args: argparse.Namespace) -> int:
     from engine.replay import ReplaySettings, read_parameter_sets, replay
     from nightsoak.console import emit_json, hint
 
-    if args.lanes < 1 or not args.step_ms > 0:
-        raise InputError("--lanes and --step-ms must be above 0", remedy="give positive numbers")
+    if args.lanes < 1:
+        raise InputError("--lanes must be above 0", remedy="give a positive number")
     profile = load_profile(Paths.from_environment().config, args.profile or default_profile_name())
     tape = Tape.open(args.tape, verify=True)
     lanes = read_parameter_sets(args.params, args.rule, args.step_ms)
     settings = ReplaySettings(
-        args.rule, args.queue, args.entry_latency_ms, args.response_latency_ms, args.full_fill, args.step_ms,
-        lanes=args.lanes,
+        args.rule, args.queue, args.entry_latency_ms, args.response_latency_ms, args.full_fill, args.lanes
     )  # fmt: skip
     results = replay(tape, lanes, profile, settings, trace=args.trace is not None)
     if args.trace is not None:

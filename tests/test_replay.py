@@ -58,6 +58,21 @@ def test_order_of_lanes_does_not_matter(markets: list[Tape], profile: Profile) -
     assert [r.digest for r in forward] == [r.digest for r in reversed(backward)]
 
 
+@pytest.mark.parametrize("system", ["posix", "windows"])
+def test_a_tape_read_in_pieces_gives_the_same_fills(
+    markets: list[Tape], profile: Profile, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    """What was read is given back to the system, where that takes it: the kernel never looks there again."""
+    whole = replay(markets[0], GRID[:3], profile, ReplaySettings())
+    monkeypatch.setattr("engine.replay._EVENTS_AT_ONCE", 5_000)
+    if system == "windows":
+        monkeypatch.delattr("mmap.MADV_DONTNEED")
+    assert len(markets[0].columns.kind) > 10_000
+    assert [r.to_json() for r in replay(markets[0], GRID[:3], profile, ReplaySettings())] == [
+        r.to_json() for r in whole
+    ]
+
+
 def test_symmetric_lanes_too(markets: list[Tape], profile: Profile) -> None:
     sets = [{"half_spread_ticks": h, "skew_ticks": 0.5, "min_interval_ms": 100.0} for h in (6.0, 8.0, 10.0)]
     settings = ReplaySettings(rule="symmetric", full_fill=True)
@@ -122,6 +137,8 @@ def test_queue_bounds_take_parameters_at_their_time(markets: list[Tape], profile
         ("symmetric", '[{"half_spread_ticks": 1}]', "skew_ticks is missing"),
         ("symmetric", '[{"half_spread_ticks": Infinity, "skew_ticks": 0}]', "half_spread_ticks = inf"),
         ("symmetric", '[{"half_spread_ticks": true, "skew_ticks": 0}]', "half_spread_ticks = True"),
+        ("symmetric", '[{"half_spread_ticks": 1e300, "skew_ticks": 0}]', r"half_spread_ticks = 1e\+300"),
+        ("symmetric", '[{"half_spread_ticks": 1, "skew_ticks": 1' + "0" * 400 + "}]", "skew_ticks = 1000"),
     ],
 )
 def test_bad_parameter_files_are_named(tmp_path: Path, rule: str, text: str, complaint: str) -> None:
@@ -134,11 +151,25 @@ def test_bad_parameter_files_are_named(tmp_path: Path, rule: str, text: str, com
 
 @pytest.mark.parametrize(
     "changes",
-    [{"rule": "x"}, {"queue": "power:0"}, {"entry_latency_ms": float("nan")}, {"response_latency_ms": -1.0}],
+    [
+        {"rule": "x"},
+        {"queue": "power:0"},
+        {"entry_latency_ms": float("nan")},
+        {"response_latency_ms": -1.0},
+        {"entry_latency_ms": 1e13},
+    ],
 )
 def test_bad_settings_are_refused(markets: list[Tape], profile: Profile, changes: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         replay(markets[0], [dict(Params())], profile, ReplaySettings(**changes))
+
+
+@pytest.mark.parametrize("step_ms", [0.0, 1e-7, float("nan"), float("inf")])
+def test_a_step_that_would_never_end_is_refused(tmp_path: Path, step_ms: float) -> None:
+    path = tmp_path / "sets.json"
+    path.write_text('[{"half_spread_ticks": 1, "skew_ticks": 0}]')
+    with pytest.raises(InputError, match="a step of"):
+        read_parameter_sets(path, "symmetric", step_ms)
 
 
 def test_parameter_sets_start_from_the_initial_values(tmp_path: Path) -> None:

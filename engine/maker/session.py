@@ -84,8 +84,8 @@ class MakerSession:
 
     Args:
         config: the run's constants (engine.profile.Profile.kernel_config makes them).
-        lanes: one parameter set per lane: the names of engine.params for S1; half_spread_ticks, skew_ticks and
-            interval_ms for the symmetric rule.
+        lanes: one parameter set per lane, one at least: the names of engine.params for S1; half_spread_ticks,
+            skew_ticks and min_interval_ms for the symmetric rule.
         window: (low, high) price window in ticks, high exclusive; depth outside is not kept.
         start_ns: time of the run's start; a lane's first step is one interval later.
         records: keep records of orders and fills (else only the lanes' sums are kept).

@@ -69,12 +69,16 @@ class Tape:
         return mid2
 
     def release(self, events: int) -> None:
-        """Give back the memory of the first `events` events; they are read from disk again if asked for."""
-        for array in (*self.columns, self.exch_order):
+        """Give back the memory of the first `events` events; they are read from disk again if asked for.
+
+        Where the system takes no such advice (Windows) nothing is done.
+        """
+        advice = getattr(mmap, "MADV_DONTNEED", None)
+        for array in (*self.columns, self.exch_order) if advice is not None else ():
             mapped = None if array is None else array.base
             if isinstance(mapped, np.memmap):
                 done = (mapped.offset + events * mapped.itemsize) // mmap.PAGESIZE * mmap.PAGESIZE
-                mapped._mmap.madvise(mmap.MADV_DONTNEED, 0, done)  # type: ignore[attr-defined]
+                mapped._mmap.madvise(advice, 0, done)  # type: ignore[attr-defined]
 
 
 def exchange_order(exch_ts_ns: Array) -> Array | None:
