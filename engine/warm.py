@@ -1,17 +1,25 @@
-"""`python -m engine.warm`: compile what is compiled and build what is cached, so that a first run starts at once."""
+"""`python -m engine.warm`: compile what is compiled and build what is cached, so that a first run starts at once.
+
+Compiling holds Python's lock, so the maker's kernel, more than half of the work, is left to a process of its own.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 
-from engine.maker.warm import warm as warm_maker
 from engine.market.book_scan import first_mid2, scan_book
 from engine.market.events import BUY, CLEAR, DEPTH, LAST, MARKER, Columns
+from engine.market.simulator import generate_columns, read_settings
+from engine.paths import CHECKOUT
 from engine.warehouse.warm import warm as warm_warehouse
 
 
 def warm_market() -> None:
-    """Scan a tape of one message, a snapshot of one level a side."""
+    """Simulate a second, and scan a tape of one message, a snapshot of one level a side."""
+    generate_columns(read_settings(CHECKOUT / "config", "s1").with_run(duration_s=1))
     columns = Columns.empty(3)
     columns.kind[:] = (MARKER, DEPTH, DEPTH)
     columns.flags[:] = (CLEAR, BUY, LAST)
@@ -24,10 +32,12 @@ def warm_market() -> None:
 
 
 def main() -> None:
-    warm_maker()
-    warm_market()
-    warm_warehouse()
-    import matplotlib.font_manager  # noqa: F401  (builds its font cache on first import)
+    with subprocess.Popen([sys.executable, "-m", "engine.maker.warm"]) as maker:
+        warm_market()
+        warm_warehouse()
+        import matplotlib.font_manager  # noqa: F401  (builds its font cache on first import)
+    if maker.returncode:
+        raise SystemExit(maker.returncode)
 
 
 if __name__ == "__main__":

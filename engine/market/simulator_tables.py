@@ -24,8 +24,13 @@ def exponential_table() -> npt.NDArray[np.int64]:
 def loglogistic_table(tail_permille: int) -> npt.NDArray[np.int64]:
     """(u / (1 - u))^(1 / tail) likewise: median 1, a power-law tail with exponent `tail`; int64[2048]."""
     tail = Decimal(tail_permille) / 1000
-    odds = [_quantile(i) / (1 - _quantile(i)) for i in range(_SIZE)]
-    return _table([_CONTEXT.exp(_CONTEXT.divide(_CONTEXT.ln(o), tail)) for o in odds])
+    return _table([_CONTEXT.exp(_CONTEXT.divide(log_odds, tail)) for log_odds in _log_odds()])
+
+
+@cache
+def _log_odds() -> tuple[Decimal, ...]:
+    """ln(u / (1 - u)): what takes the time, and the same for every tail."""
+    return tuple(_CONTEXT.ln(_quantile(i) / (1 - _quantile(i))) for i in range(_SIZE))
 
 
 def _quantile(i: int) -> Decimal:
