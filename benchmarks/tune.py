@@ -36,11 +36,11 @@ from engine.params import Params
 from engine.paths import CHECKOUT, Paths
 from engine.profile import load_profile
 from engine.search.ask_tell import Observation, ask, recommend
-from engine.search.objective import differences
 from engine.search.settings import TuneSettings, load_search
 from engine.search.space import params_of, point_of, trust_region
 from engine.search.trial_windows import LaneWindows, evaluate, join_lanes
 from engine.search.tune import TuneResult, run_tune
+from engine.tuning.pairing import differences_bps
 
 CONFIG = CHECKOUT / "config"
 WINDOW_S = 300
@@ -87,7 +87,7 @@ def window_gains(champion: Params, sets: list[Params], tapes: list[Tape]) -> np.
     parts: list[LaneWindows] = [
         evaluate(tapes, profile, [champion, *sets[i : i + 15]], WINDOW_S) for i in range(0, len(sets), 15)
     ]
-    d = [differences(part.take(np.arange(part.windows), [0]), part)[1:] for part in parts]
+    d = [differences_bps(part.pnl_quote[0], part.notional_quote[0], part.pnl_quote)[1:] for part in parts]
     assert join_lanes(parts).windows == parts[0].windows
     return np.vstack(d)
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from engine.soak import Companion, RunPlan
 from engine.tuning.judge import JudgeSettings, judge_challenger
-from engine.tuning.pairing import WindowSeries, window_series
+from engine.tuning.pairing import WindowSeries, differences_bps, window_series
 
 _Row = tuple[float | None, float | None, float | None, float | None]
 
@@ -50,6 +52,7 @@ def _duel(
     counted = [one.counted is None or window in one.counted for window in shared]
     rows = [*one.earlier, *(row for row, counts in zip(tonight, counted, strict=True) if counts)]
     judgement = judge_challenger(*_series(rows), settings)
+    differences = _differences(tonight, rows or tonight)
     by_window = []
     for place, window in enumerate(shared):
         until = judge_challenger(*_series(rows[: len(one.earlier) + sum(counted[: place + 1])]), settings)
@@ -58,7 +61,7 @@ def _duel(
             {
                 "window": window,
                 "counted": counted[place],
-                "difference_bps": _difference(tonight[place], rows or tonight),
+                "difference_bps": differences[place],
                 "mean_bps": running.mean_bps if running else None,
                 "low_bps": running.low_bps if running else None,
                 "high_bps": running.high_bps if running else None,
@@ -98,12 +101,10 @@ def _series(rows: Sequence[_Row]) -> tuple[WindowSeries, WindowSeries]:
     return champion, window_series(ids, columns[2], columns[3], name="challenger")
 
 
-def _difference(row: _Row, rows: Sequence[_Row]) -> float | None:
-    notional = [other[1] for other in rows if other[1] is not None]
-    mean = sum(notional) / len(notional) if notional else 0.0
-    if row[0] is None or row[2] is None or mean <= 0:
-        return None
-    return 1e4 * (row[2] - row[0]) / mean
+def _differences(tonight: Sequence[_Row], counted: Sequence[_Row]) -> list[float | None]:
+    """d_w of every window of the night, N that of the windows used."""
+    now, used = (np.array(rows, np.float64).reshape(-1, 4).T for rows in (tonight, counted))
+    return [float(d) if np.isfinite(d) else None for d in differences_bps(now[0], used[1], now[2])]
 
 
 def _side(lane: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from engine.params import PARAMETERS, Params
 from engine.tuning.cusum import Baseline, Breaker, Cusum, Finding, level_baseline, paired_baseline
 from engine.tuning.judge import JudgeSettings
-from engine.tuning.pairing import WindowSeries, pair
+from engine.tuning.pairing import WindowSeries, differences_bps, pair
 from engine.tuning.rules import FallbackPackage, is_calming
 
 Verdict = Literal["ok", "fallback", "rollback", "nodata"]
@@ -152,15 +152,13 @@ def _watched(champion: WindowSeries, former: WindowSeries | None) -> tuple[NDArr
     ids, pnl = champion.window, champion.pnl_quote
     values = np.full(len(ids), np.nan)
     if former is not None and len(former.window):
-        shared = pair(former, champion)
-        scale = float(shared.champion_notional.mean()) if len(shared) else 0.0
-        if scale > 0:
-            values[np.isin(ids, shared.window)] = 1e4 * (shared.challenger_pnl - shared.champion_pnl) / scale
+        both = pair(former, champion)
+        found = differences_bps(both.champion_pnl, both.champion_notional, both.challenger_pnl)
+        values[np.isin(ids, both.window)] = found
         return ids, pnl, values, True
     known = np.isfinite(pnl) & np.isfinite(champion.notional_quote)
-    scale = float(champion.notional_quote[known].mean()) if known.any() else 0.0
-    if scale > 0:
-        values[known] = 1e4 * pnl[known] / scale
+    nothing = np.zeros(int(known.sum()))
+    values[known] = differences_bps(nothing, champion.notional_quote[known], pnl[known])
     return ids, pnl, values, False
 
 

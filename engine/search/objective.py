@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from engine.search.settings import Penalties
 from engine.search.trial_windows import LaneWindows
 from engine.tuning.judge import JudgeSettings
+from engine.tuning.pairing import differences_bps
 from engine.tuning.shortfall import check_shortfall
 
 Floats = NDArray[np.float64]
@@ -76,19 +77,6 @@ class Scoring:
     folds: int
 
 
-def differences(champion: LaneWindows, lanes: LaneWindows) -> Floats:
-    """d_w of every lane, float64[K, W]; NaN where either lane is unknown.
-
-    N is the champion's mean over its known windows, one for all lanes, so that rows can be compared.
-    """
-    known = champion.notional_quote[0][np.isfinite(champion.notional_quote[0])]
-    scale = float(known.mean()) if len(known) else 0.0
-    if scale <= 0:
-        return np.full(lanes.pnl_quote.shape, np.nan)
-    d: Floats = 1e4 * (lanes.pnl_quote - champion.pnl_quote[0]) / scale
-    return d
-
-
 def fold_edges(windows: int, folds: int) -> list[int]:
     """Edges of `folds` parts of nearly equal length: folds + 1 rising numbers from 0 to `windows`."""
     return [round(i * windows / folds) for i in range(folds + 1)]
@@ -108,7 +96,7 @@ def score(champion: LaneWindows, trial: LaneWindows, scoring: Scoring) -> Object
     a, b = champion.take(both), trial.take(both)
     if a.notional_quote.sum() <= 0:
         return Objective(None, None, {}, len(both), None, "the champion has not traded in these windows")
-    d = differences(a, b)[0]
+    d = differences_bps(a.pnl_quote[0], a.notional_quote[0], b.pnl_quote[0])
     ev_net = float(d.mean())
     share = float(b.notional_quote.sum() / a.notional_quote.sum())
     worse = {

@@ -17,6 +17,7 @@ from engine.search.space import params_of, point_of, trust_region
 from engine.search.state import TuneState
 from engine.search.trial_windows import LaneWindows, join_windows
 from engine.search.tune_plan import TunePlan
+from engine.tuning.pairing import differences_bps
 
 Floats = NDArray[np.float64]
 Listener = Callable[[dict[str, Any]], None]
@@ -108,11 +109,8 @@ def evaluate_sets(plan: TunePlan, sets: Sequence[Params], batch: int) -> list[di
 
 def difference_matrix(trials: Sequence[dict[str, Any]], champion: dict[str, Any]) -> Floats:
     """d_w float64[T, W] of stored trials against the champion's stored windows; NaN where unknown."""
-    a, notional = _floats(champion["pnl_quote"]), _floats(champion["notional_quote"])
-    known = np.isfinite(notional)
-    scale = float(notional[known].mean()) if known.any() else 0.0
     pnl = np.stack([_floats(trial["pnl_quote"]) for trial in trials])
-    return 1e4 * (pnl - a) / scale if scale > 0 else np.full(pnl.shape, np.nan)
+    return differences_bps(_floats(champion["pnl_quote"]), _floats(champion["notional_quote"]), pnl)
 
 
 def stored_windows(windows: LaneWindows, lane: int) -> dict[str, Any]:

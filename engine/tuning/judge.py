@@ -25,7 +25,7 @@ from engine.tuning.confirm import ConfirmSettings, LookNumbers, MeanTest, mean_t
 from engine.tuning.cusum import BreakerSettings, CusumSettings
 from engine.tuning.gate import Objections
 from engine.tuning.interval import MIN_WINDOWS, PHI_WARNING
-from engine.tuning.pairing import Pairs, WindowSeries, levels_bps, pair
+from engine.tuning.pairing import Pairs, WindowSeries, differences_bps, levels_bps, pair
 from engine.tuning.sequential import Boundaries, stagewise_p_value
 from engine.tuning.shortfall import ShortfallSettings
 
@@ -139,8 +139,10 @@ def screen(champion: WindowSeries, challenger: WindowSeries, settings: JudgeSett
     if pairs.champion_notional[-needed:].sum() <= 0:
         return Screen(False, "the champion has no notional in these windows", None, None, None, needed)
     share = _notional_share(pairs, slice(-needed, None))
-    scale = 1e4 / float(pairs.champion_notional[-needed:].mean())
-    test = mean_test(scale * (pairs.challenger_pnl[-needed:] - pairs.champion_pnl[-needed:]))
+    last = slice(-needed, None)
+    test = mean_test(
+        differences_bps(pairs.champion_pnl[last], pairs.champion_notional[last], pairs.challenger_pnl[last])
+    )
     p_value = float(ndtr(-test.z))
     if share < settings.min_notional_share:
         passed, reason = False, _floor_reason(share, settings)

@@ -115,18 +115,28 @@ def pair(champion: WindowSeries, challenger: WindowSeries) -> Pairs:
     )
 
 
-def differences_bps(pairs: Pairs, count: int | None = None) -> NDArray[np.float64]:
-    """d_w of the first `count` usable windows (all of them by default).
+def differences_bps(
+    champion_pnl: NDArray[np.float64], champion_notional: NDArray[np.float64], pnl: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """d_w of lanes float64[..., W] against a champion's windows [W], the paired comparison wherever one is made.
+
+    N is the champion's mean over its known windows, one for all lanes, so that rows can be compared. NaN where either
+    side is unknown, and everywhere where the champion has not traded.
+    """
+    known = champion_notional[np.isfinite(champion_notional)]
+    scale = float(known.mean()) if len(known) else 0.0
+    if scale <= 0:
+        return np.full(pnl.shape, np.nan)
+    d: NDArray[np.float64] = 1e4 * (pnl - champion_pnl) / scale
+    return d
+
+
+def levels_bps(pairs: Pairs, count: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Champion's and challenger's PnL per window in bps of N, of the first `count` usable windows (all by default).
 
     Raises:
         InputError: the champion has no notional in them.
     """
-    champion, challenger = levels_bps(pairs, count)
-    return challenger - champion
-
-
-def levels_bps(pairs: Pairs, count: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Champion's and challenger's PnL per window in bps of N; as `differences_bps`."""
     mean_notional = float(pairs.champion_notional[:count].mean()) if len(pairs) else 0.0
     if mean_notional <= 0:
         raise InputError("the champion has no notional in these windows", remedy="judge windows in which it traded")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.search.objective import Scoring, differences, score
+from engine.search.objective import Scoring, score
 from engine.search.trial_windows import LaneWindows
 
 Make = Callable[..., LaneWindows]
@@ -24,7 +24,6 @@ def test_ev_net_is_the_mean_paired_difference_over_the_champions_notional(window
     result = score(a, b, scoring)
     assert result.ev_net_bps == pytest.approx(1e4 * 1.5 / 6 / N)
     assert result.notional_share == pytest.approx(3.0)
-    assert differences(a, b)[0].tolist() == pytest.approx([50.0, 0, 100, 0, 0, 0])
 
 
 def test_not_trading_is_no_way_to_win(windows_of: Make, scoring: Scoring) -> None:

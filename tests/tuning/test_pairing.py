@@ -17,8 +17,12 @@ def test_the_difference_is_over_the_champion_s_mean_notional() -> None:
     champion = window_series([0, 1, 2], [1.0, -2.0, 0.0], [10_000.0, 30_000.0, 20_000.0])
     challenger = window_series([0, 1, 2], [2.0, -3.0, 4.0], [1.0, 1.0, 1.0])
     pairs = pair(champion, challenger)
-    assert differences_bps(pairs).tolist() == [0.5, -0.5, 2.0]
-    assert differences_bps(pairs, 1).tolist() == [1.0]  # N is that of the windows used
+    assert differences_bps(pairs.champion_pnl, pairs.champion_notional, pairs.challenger_pnl).tolist() == [
+        0.5,
+        -0.5,
+        2.0,
+    ]
+    assert levels_bps(pairs, 1)[1].tolist() == [2.0]  # N is that of the windows used
     assert levels_bps(pairs)[0].tolist() == [0.5, -1.0, 0.0]
 
 
@@ -26,7 +30,15 @@ def test_windows_are_in_order_of_id_whatever_the_order_given() -> None:
     champion = window_series([2, 0, 1], [3.0, 1.0, 2.0], [1.0, 1.0, 1.0])
     pairs = pair(champion, window_series([0, 1, 2], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0]))
     assert pairs.window.tolist() == [0, 1, 2]
-    assert differences_bps(pairs).tolist() == [0.0, 0.0, 0.0]
+    assert pairs.champion_pnl.tolist() == pairs.challenger_pnl.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_of_many_lanes_what_is_unknown_stays_unknown() -> None:
+    champion, notional = np.array([1.0, NAN, 3.0]), np.array([1e4, 2e4, NAN])
+    lanes = np.array([[2.0, 2.0, 2.0], [NAN, 1.0, 0.0]])
+    d = differences_bps(champion, notional, lanes)  # N 15,000
+    np.testing.assert_allclose(d, [[2 / 3, NAN, -2 / 3], [NAN, NAN, -2.0]])
+    assert np.isnan(differences_bps(champion, np.zeros(3), lanes)).all()
 
 
 def test_no_fills_and_no_pnl_is_0_but_a_held_position_keeps_its_pnl() -> None:
@@ -50,7 +62,7 @@ def test_nothing_in_common() -> None:
         assert len(pairs) == pairs.missing == 0
         assert pairs.outside in (2, 3)
         with pytest.raises(InputError, match="no notional"):
-            differences_bps(pairs)
+            levels_bps(pairs)
 
 
 def test_pairing_agrees_with_a_dictionary() -> None:
