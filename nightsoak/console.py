@@ -1,7 +1,7 @@
 """What every command prints with: data on stdout, messages and progress on stderr, hints as the last line.
 
-Sentences are wrapped at the terminal's width, or at 100 columns in a pipe. Errors and hints stay one line each: the
-first are grepped for, the second are copied into a shell.
+Sentences are wrapped at the terminal's width; in a pipe those on stdout at 100 columns, and a message on stderr is one
+line, for whoever looks for it in a log. Errors and hints are one line everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ WIDTH = 100
 
 def say(message: str) -> None:
     """A message on stderr."""
-    print(paragraph(message, stream=sys.stderr), file=sys.stderr, flush=True)
+    text = paragraph(message, stream=sys.stderr) if sys.stderr.isatty() else message
+    print(text, file=sys.stderr, flush=True)
 
 
 def hint(message: str) -> None:

@@ -174,19 +174,29 @@ def run_kpis(args: argparse.Namespace) -> int:
 
 
 def run_windows(args: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
     from engine.warehouse.runs import resolve_run
+    from engine.warehouse.scope import load_run
     from engine.warehouse.series import WINDOW_COLUMNS, window_table
 
     with open_warehouse(args) as wh:
-        rows = window_table(wh, resolve_run(wh, args.run_ref), args.seconds)
+        run = load_run(wh, resolve_run(wh, args.run_ref))
+        rows = window_table(wh, run.run_id, args.seconds)
+    for row in rows:
+        seconds, ns = divmod(row["start_ns"], 10**9)
+        start_utc = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns // 1000:06}Z"
+        row |= {"run_id": run.run_id, "symbol": run.symbol, "start_utc": start_utc}
     if args.csv:
-        print_csv(WINDOW_COLUMNS, rows)
+        print_csv(("run_id", "symbol", "start_utc", *WINDOW_COLUMNS), rows)
         return 0
-    print(f"{'window':>6} {'net_bps':>10} {'net_pnl':>12} {'notional':>14} {'fills':>6}")
+    print(f"{run.run_id} {run.symbol}, lane 0")
+    print(f"{'window':>6} {'start UTC':<19} {'net_bps':>10} {'net_pnl':>12} {'notional':>14} {'fills':>6}")
     for row in rows:
         net = "no fills" if row["net_bps"] is None and not row["fills"] else shown(row["net_bps"], ".3f")
         pnl, notional = shown(row["net_pnl_quote"], ".6g"), shown(row["notional_quote"], ".6g")
-        print(f"{row['window']:>6} {net:>10} {pnl:>12} {notional:>14} {row['fills']:>6}")
+        start_utc = row["start_utc"][:19].replace("T", " ")
+        print(f"{row['window']:>6} {start_utc} {net:>10} {pnl:>12} {notional:>14} {row['fills']:>6}")
     hint("--csv prints every KPI")
     return 0
 

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,11 @@ def test_windows_as_csv_hold_full_precision_and_nothing_else(nightsoak, journal)
     windows = json.loads((GOLDEN / "edge_v1.json").read_text())["windows"]
     assert (code, err) == (0, "")
     assert [row["window"] for row in rows] == ["0", "1", "2", "3"]
+    assert rows[1]["start_utc"] == "2024-08-09T00:01:00.000000Z"
     for row, window in zip(rows, windows, strict=True):
+        assert (row.pop("run_id"), row.pop("symbol")) == (RUN_ID, "BTCUSDT")
+        start = datetime.fromisoformat(row.pop("start_utc"))
+        assert (start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000 == window["start_ns"]
         for name, text in row.items():
             assert (None if text == "" else float(text)) == window[name], name
 
@@ -96,7 +101,8 @@ def test_windows_for_a_reader(nightsoak, journal):
     nightsoak("ingest", str(journal))
     code, out, _ = nightsoak("windows", "latest", "--seconds", "120")
     assert code == 0
-    assert len(out.splitlines()) == 3
+    assert len(out.splitlines()) == 4
+    assert out.splitlines()[2].split()[:3] == ["0", "2024-08-09", "00:00:00"]
 
 
 @pytest.mark.parametrize(
