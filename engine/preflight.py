@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,14 +45,17 @@ class Check:
     remedy: str = ""
 
 
-def preflight(paths: Paths, *, tape: Path | None = None) -> list[Check]:
+def preflight(
+    paths: Paths, *, tape: Path | None = None, more: Sequence[tuple[str, Callable[[], str]]] = ()
+) -> list[Check]:
     """All checks, in a fixed order; they leave nothing behind but an empty lock file.
 
     Args:
         tape: the tape to verify; by default that of the default soak, once it has been generated.
+        more: (name, function that says what it found or raises one of our errors) of checks asked for.
     """
     checks = [_python(), *_pins()]
-    checks += [_tried(name, attempt) for name, attempt in _attempts(paths, tape)]
+    checks += [_tried(name, attempt) for name, attempt in (*_attempts(paths, tape), *more)]
     return [*checks, _disk(paths), _clock()]
 
 

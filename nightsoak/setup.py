@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     doctor = commands.add_parser("doctor", help="check configuration, tape, disk, clock, lock and pins")
     doctor.add_argument("--tape", type=Path, metavar="DIR", help="also open this tape and compare its sha256")
+    doctor.add_argument("--feed", choices=("bybit", "binance"), help="also connect there and wait for a book")
+    doctor.add_argument("--endpoint", default="", metavar="URL", help="ws://host:port instead of the venue's own")
+    doctor.add_argument("--symbols", nargs="+", default=["BTCUSDT"], metavar="SYMBOL", help="books to wait for there")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(run=_doctor)
 
@@ -40,7 +45,7 @@ def _doctor(args: argparse.Namespace) -> int:
     from engine.paths import Paths
     from engine.preflight import preflight
 
-    checks = [*preflight(Paths.from_environment(), tape=args.tape), *_database()]
+    checks = [*preflight(Paths.from_environment(), tape=args.tape, more=_feeds(args)), *_database()]
     failed = [check for check in checks if not check.ok]
     if args.json:
         rows = [{"name": c.name, "ok": c.ok, "found": c.found, "remedy": c.remedy} for c in checks]
@@ -53,6 +58,15 @@ def _doctor(args: argparse.Namespace) -> int:
     print(f"{len(checks) - len(failed)} checks passed, {len(failed)} failed")
     hint("nightsoak soak" if not failed else "follow the remedies, then nightsoak doctor again")
     return 1 if failed else 0
+
+
+def _feeds(args: argparse.Namespace) -> list[tuple[str, Callable[[], str]]]:
+    """The venue's live feed, where one is named."""
+    if not args.feed:
+        return []
+    from engine.live.reach import reach_feed
+
+    return [(f"feed {symbol}", partial(reach_feed, args.feed, symbol, args.endpoint)) for symbol in args.symbols]
 
 
 def _database() -> list[Check]:

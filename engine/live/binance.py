@@ -11,16 +11,18 @@ from typing import Any
 
 import httpx
 import orjson
-from websockets.asyncio.client import ClientConnection
 
 from engine.instrument import Instrument
 from engine.live.bybit import chunks
 from engine.live.frames import Item, Kind
-from engine.live.session import Link, Session
+from engine.live.session import NS_PER_S, Link, Session
 from engine.live.venues import BinanceVenue, is_loopback, places
 from engine.market.binance import BinanceBook
 
 _REST_TIMEOUT_S = 10.0
+_TOO_OFTEN = (403, 418, 429)
+_HOLD_S = 60
+"""How long the venue is left alone where it does not say itself."""
 
 
 def binance_book(instrument: Instrument) -> BinanceBook:
@@ -46,21 +48,41 @@ def joins(book: BinanceBook, snapshot: dict[str, Any]) -> bool:
     return True
 
 
+class Snapshots:
+    """Depth snapshots over REST. A venue that says it was asked too often is left alone for as long as it says."""
+
+    def __init__(self, session: Session, url: str, client: httpx.AsyncClient) -> None:
+        self.session, self.url, self.client = session, url, client
+        self._from_ns = 0
+
+    async def ask(self, symbol: str, link: int) -> str:
+        """Put the snapshot of `symbol` into the queue; why that cannot be, "" where it is there."""
+        session = self.session
+        wait_s = (self._from_ns - session.clock.now_ns()) / NS_PER_S
+        if wait_s > 0:
+            return f"snapshot of {symbol}: the venue wants to be left alone for {wait_s:.0f} s more"
+        try:
+            answer = await self.client.get(self.url.format(symbol=symbol))
+        except httpx.HTTPError as error:
+            return f"snapshot of {symbol}: {error or type(error).__name__}"
+        if answer.status_code in _TOO_OFTEN:
+            asked_s = answer.headers.get("retry-after", "")
+            hold_s = int(asked_s) if asked_s.isdecimal() else _HOLD_S
+            self._from_ns = session.clock.now_ns() + hold_s * NS_PER_S
+        if not answer.is_success:
+            return f"snapshot of {symbol}: HTTP {answer.status_code} {answer.reason_phrase}"
+        session.queue.put(Item(session.clock.now_ns(), Kind.SNAPSHOT, link, (symbol, answer.content)))
+        return ""
+
+
 class BinanceLink(Link):
     """One combined-stream address; what to send is in the address, so there is nothing to acknowledge."""
 
     def __init__(
-        self,
-        session: Session,
-        index: int,
-        url: str,
-        symbols: list[str],
-        stale_s: float,
-        snapshot_url: str,
-        client: httpx.AsyncClient,
+        self, session: Session, index: int, url: str, symbols: list[str], stale_s: float, snapshots: Snapshots
     ) -> None:
         super().__init__(session, index, url, symbols, stale_s)
-        self.snapshot_url, self.client = snapshot_url, client
+        self.snapshots = snapshots
 
     def is_data(self, raw: bytes) -> bool:
         return b'"stream"' in raw
@@ -68,18 +90,8 @@ class BinanceLink(Link):
     def on_answer(self, raw: bytes) -> None:
         self.session.queue.put_frame(self.session.clock.now_ns(), self.index, raw)  # nothing else is expected
 
-    async def on_open(self, socket: ClientConnection) -> None:
-        """Nothing to say; the websocket's own pings keep the connection."""
-
-    async def ask_snapshot(self, symbol: str) -> None:
-        session = self.session
-        try:
-            answer = await self.client.get(self.snapshot_url.format(symbol=symbol))
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            session.last_trouble = f"snapshot of {symbol}: {error or type(error).__name__}"
-            return  # asked again when it is overdue
-        session.queue.put(Item(session.clock.now_ns(), Kind.SNAPSHOT, self.index, (symbol, answer.content)))
+    async def ask_snapshot(self, symbol: str) -> str:
+        return await self.snapshots.ask(symbol, self.index)
 
 
 def read_snapshot(raw: bytes) -> dict[str, Any]:
@@ -98,6 +110,7 @@ def binance_links(session: Session, venue: BinanceVenue) -> list[Link]:
     remote = not is_loopback(rest)
     client = httpx.AsyncClient(timeout=_REST_TIMEOUT_S, trust_env=remote, verify=remote)  # loads certificates: once
     session.closing.append(client.aclose)
+    snapshots = Snapshots(session, snapshot_url, client)
     symbols = [one.symbol for one in settings.instruments]
     links: list[Link] = []
     for path, stream, stale_s in (
@@ -107,5 +120,5 @@ def binance_links(session: Session, venue: BinanceVenue) -> list[Link]:
         for part in chunks(symbols, 1 << 20, venue.streams_count):
             streams = "/".join(f"{symbol.lower()}@{stream}" for symbol in part)
             url = f"{ws}{path}/stream?streams={streams}"
-            links.append(BinanceLink(session, len(links), url, part, stale_s, snapshot_url, client))
+            links.append(BinanceLink(session, len(links), url, part, stale_s, snapshots))
     return links

@@ -46,6 +46,7 @@ class BybitLink(Link):
         self.venue = venue
         self._sent = 0
         self._unanswered: dict[str, tuple[int, list[str]]] = {}  # request id -> when sent, topics
+        self._accepted: set[str] = set()  # topics that the venue has served before
 
     def book_topic(self, symbol: str) -> str:
         return f"orderbook.{self.venue.depth}.{symbol}"
@@ -77,13 +78,16 @@ class BybitLink(Link):
             return
         _, topics = self._unanswered.pop(str(answer.get("req_id", "")), (0, []))
         if success is not False:
-            return
-        if "already subscribed" in text or op == "unsubscribe":
-            self.cut(f"refused: {text}")  # a new connection knows nothing of the old subscriptions
+            self._accepted.update(topics)
             return
         _, _, topic = text.partition("topic:")
+        refused = [topic] if topic else topics
+        if op == "unsubscribe" or self._accepted.issuperset(refused):
+            # What was served before is refused for now; and a new connection knows nothing of old subscriptions.
+            self.cut(f"refused: {text}")
+            return
         raise FeedError(
-            f"the venue refuses {topic or ', '.join(topics) or 'a request'}: {text}",
+            f"the venue refuses {', '.join(refused)}: {text}",
             where=self.url,
             remedy="check the symbol, its category and the depth in config/venues.json",
         )
@@ -91,10 +95,12 @@ class BybitLink(Link):
     async def ping(self, socket: ClientConnection) -> None:
         await socket.send('{"op":"ping"}')
 
-    async def ask_snapshot(self, symbol: str) -> None:
-        if self.socket is not None:
-            await self._request(self.socket, "unsubscribe", [self.book_topic(symbol)])
-            await self._request(self.socket, "subscribe", [self.book_topic(symbol)])
+    async def ask_snapshot(self, symbol: str) -> str:
+        if self.socket is None:
+            return "not connected"
+        await self._request(self.socket, "unsubscribe", [self.book_topic(symbol)])
+        await self._request(self.socket, "subscribe", [self.book_topic(symbol)])
+        return ""
 
     def overdue(self, now_ns: int) -> str:
         bound_ns = self.session.settings.snapshot_s * NS_PER_S

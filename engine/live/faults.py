@@ -8,6 +8,7 @@ gap@30s:3                3 book updates are never sent
 duplicate@30s:3          3 book updates are sent twice, trades with them
 reorder@30s              a book update is sent after its successor
 garbage@30s:2            2 frames are cut short
+limit@30s:15s            Binance: snapshots are refused for 15 s, as to somebody who asked too often
 restart@30s              update ids start again at 1, with a snapshot that nobody asked for
 """
 
@@ -18,9 +19,8 @@ from dataclasses import dataclass
 
 from engine.errors import ConfigError
 
-COUNTED = ("gap", "duplicate", "reorder", "garbage", "restart", "disconnect")
-TIMED = ("refuse", "silence", "slow")
-KINDS = (*COUNTED, *TIMED)
+TIMED = ("refuse", "silence", "slow", "limit")
+KINDS = ("gap", "duplicate", "reorder", "garbage", "restart", "disconnect", *TIMED)
 _SPEC = re.compile(r"(?P<kind>[a-z]+)@(?P<at>[0-9.]+)(?P<unit>s|m|h)?(:(?P<amount>[0-9.]+)s?)?\Z")
 _UNITS = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from engine.errors import FeedError
 from engine.live.binance import joins, read_snapshot
 from engine.live.clock import ArrivalClock
 from engine.live.frames import FrameQueue, Item, Kind
@@ -48,6 +49,7 @@ class Intake:
         self._lines = 0
         self._bound_ns = round(settings.lag_bound_s * NS_PER_S)
         self._last_ns = 0
+        self._whole_ns = 0
         for symbol in symbols.values():
             symbol.links_down = {link.index for link in session.links if symbol.symbol in link.symbols}
         self._link_symbols = [[symbols[name] for name in link.symbols] for link in session.links]
@@ -60,6 +62,7 @@ class Intake:
             StorageError: the sink cannot take more.
         """
         linger = threading.Event()
+        self._whole_ns = self.clock.now_ns()
         while True:
             first = self.queue.get(_WAIT_S)
             if first is None and stopping.is_set():
@@ -75,6 +78,7 @@ class Intake:
             for symbol in self.symbols.values():
                 if (batch := symbol.drain()) is not None:
                     self.sink(batch)
+            self._give_up(self.clock.now_ns())
             for item in items:
                 if item.kind is Kind.BARRIER:
                     item.payload.set()
@@ -150,6 +154,22 @@ class Intake:
             else:  # the subscription brings a snapshot by itself
                 symbol.ask_at_ns, symbol.asked_ns = local_ns + round(self.settings.snapshot_s * NS_PER_S), local_ns
 
+    def _give_up(self, now_ns: int) -> None:
+        """Data may come and yet be of no use: the feed is over where no symbol has had a whole book for too long.
+
+        Where no data comes at all the session says so, and is the first to.
+        """
+        if any(symbol.synced for symbol in self.symbols.values()):
+            self._whole_ns = now_ns
+        elif now_ns - self._whole_ns > (self.settings.give_up_s + self.settings.stale_s) * NS_PER_S:
+            session = self.session
+            raise FeedError(
+                f"no whole book for {(now_ns - self._whole_ns) / NS_PER_S:.0f} s "
+                f"({session.ask_trouble or session.last_trouble or 'no reason known'})",
+                where=session.links[0].url,
+                remedy="check the network and the endpoint; nightsoak venue plays a tape without either",
+            )
+
     def _ask(self, now_ns: int) -> None:
         """Ask for the snapshots that are needed, and again for those that did not come."""
         for symbol in self.symbols.values():
@@ -166,7 +186,8 @@ class Intake:
             symbol.ask_at_ns = now_ns + round(self.settings.snapshot_s * NS_PER_S)
             if symbol.asked > _ASKS_BEFORE_RECONNECT:
                 symbol.ask_at_ns = NEVER_NS
-                self.session.reconnect(link, f"no snapshot of {symbol.symbol} after {symbol.asked - 1} asked for")
+                why = f" ({self.session.ask_trouble})" if self.session.ask_trouble else ""
+                self.session.reconnect(link, f"no snapshot of {symbol.symbol} after {symbol.asked - 1} asked for{why}")
                 continue
             self.counters.resyncs += 1
             self.session.ask_snapshot(link, symbol.symbol)

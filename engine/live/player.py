@@ -1,4 +1,4 @@
-"""A tape as a venue's market: a book that follows it, update ids, and what each stream would send.
+"""Tapes as a venue's markets: a book that follows each, its update ids, and when each message falls due.
 
 The tape's messages come in the order of receipt, at their times of receipt: a client then measures the latency that
 the recorder measured. Times are moved to now; with speed x they are pressed together x times.
@@ -6,10 +6,12 @@ the recorder measured. Times are moved to now; with speed x they are pressed tog
 
 from __future__ import annotations
 
+import heapq
+import time
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +33,10 @@ class Message:
     bids: list[tuple[int, int]] = field(default_factory=list)
     asks: list[tuple[int, int]] = field(default_factory=list)
     trades: list[tuple[bool, int, int]] = field(default_factory=list)
+
+    @property
+    def is_depth(self) -> bool:
+        return bool(self.clear or self.bids or self.asks)
 
 
 def messages(tape: Tape) -> Iterator[Message]:
@@ -142,10 +148,58 @@ class Clockwork:
             return self.start_ns
         return self.start_ns + round((tape_ns - self.tape_start_ns) / self.speed)
 
+    def due_ns(self, tape_ns: int) -> int:
+        """What a moment of the tape is ordered by; without a speed the time since the tape's start."""
+        return self.at(tape_ns) if self.speed else tape_ns - self.tape_start_ns
+
     def stamp_ms(self, tape_ns: int, now_ns: int) -> int:
         if self.keep_times:
             return tape_ns // NS_PER_MS
         return (self.at(tape_ns) if self.speed else now_ns) // NS_PER_MS
+
+
+class Due(NamedTuple):
+    """A message of `market` that falls due at `due_ns` by `clockwork`; ordered by time, then by market."""
+
+    due_ns: int
+    number: int
+    message: Message
+    market: Market
+    clockwork: Clockwork
+
+
+def timetable(markets: Sequence[Market], *, speed: float, loop: bool, keep_times: bool) -> Iterator[Due]:
+    """The messages of all markets' tapes as they fall due; with `loop` each begins again at its end.
+
+    A market whose book stands already (`seq`) begins after the tape's first one.
+    """
+
+    def begin(number: int, now_ns: int) -> tuple[Clockwork, Iterator[Message]]:
+        tape = markets[number].tape
+        return Clockwork(tape.meta.first_local_ts_ns, now_ns, speed, keep_times), messages(tape)
+
+    now_ns = time.time_ns()
+    playing = [begin(number, now_ns) for number in range(len(markets))]
+    for market, (_, left) in zip(markets, playing, strict=True):
+        if market.seq:
+            next(message for message in left if message.is_depth)
+    queue: list[Due] = []
+
+    def push(number: int) -> None:
+        message = next(playing[number][1], None)
+        if message is None and loop:
+            playing[number] = begin(number, time.time_ns())
+            message = next(playing[number][1], None)
+        if message is not None:
+            clockwork = playing[number][0]
+            heapq.heappush(queue, Due(clockwork.due_ns(message.local_ns), number, message, markets[number], clockwork))
+
+    for number in range(len(markets)):
+        push(number)
+    while queue:
+        due = heapq.heappop(queue)
+        yield due
+        push(due.number)
 
 
 def changes(before: dict[int, int], after: dict[int, int]) -> dict[int, int]:

@@ -164,12 +164,11 @@ class LiveSource:
             FeedError: not within `timeout_s`, not before the caller's stop, or the feed is over (then its own error).
         """
         until_s = time.monotonic() + timeout_s
-        while not all(name in self.recording.growing and self._tape(name).window for name in self.symbols):
+        while waiting := [name for name in self.symbols if not self._is_ready(name)]:
             self._check()
             if reason := stop_wanted():
                 raise FeedError(f"no book before the stop ({reason})", where=self.session.links[0].url)
             if time.monotonic() > until_s:
-                waiting = [name for name, symbol in self.symbols.items() if not symbol.live.mid2]
                 why = self.session.last_trouble or "no data"
                 raise FeedError(
                     f"no book of {', '.join(waiting)} within {timeout_s:g} s ({why})",
@@ -177,6 +176,10 @@ class LiveSource:
                     remedy="check the network and the symbols",
                 )
             time.sleep(_POLL_S)
+
+    def _is_ready(self, symbol: str) -> bool:
+        tape = self.recording.growing.get(symbol)
+        return tape is not None and tape.window is not None
 
     def rows_until(self, ts_ns: int, *, wait: bool = True, symbol: str = "") -> Columns:
         """The events on the tape: all that were received before `ts_ns`, and perhaps later ones.

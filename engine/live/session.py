@@ -62,8 +62,9 @@ class Link:
     async def ping(self, socket: ClientConnection) -> None:
         """Keep the connection alive where the websocket's own pings do not."""
 
-    async def ask_snapshot(self, symbol: str) -> None:
-        """Make the venue send a fresh snapshot of `symbol`."""
+    async def ask_snapshot(self, symbol: str) -> str:
+        """Make the venue send a fresh snapshot of `symbol`; why that cannot be, "" where it can."""
+        raise NotImplementedError
 
     def overdue(self, now_ns: int) -> str:
         """Why an answer that has not come makes this connection useless; "" while it does not."""
@@ -154,7 +155,7 @@ class Session:
     ) -> None:
         self.settings, self.clock, self.queue, self.counters = settings, clock, frames, counters
         self.rng = random.Random(settings.seed)
-        self.last_trouble = ""
+        self.last_trouble = self.ask_trouble = ""
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.links = links(self)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -185,11 +186,12 @@ class Session:
         pause_s = min(0.25, settings.stale_s / _WATCHES_PER_BOUND)
         bound_ns, give_up_ns = round(settings.clock_bound_s * NS_PER_S), round(settings.give_up_s * NS_PER_S)
         clock.jump_ns(bound_ns)
-        before_ns = clock.now_ns()
+        before_ns = awake_ns = clock.now_ns()
         while True:
             await asyncio.sleep(pause_s)
             now_ns = clock.now_ns()
             if now_ns - before_ns > settings.stale_s * NS_PER_S:
+                awake_ns = now_ns  # whoever slept through the night looks for the feed before giving it up
                 for link in self.links:
                     link.cut(f"stalled: the process stood still for {(now_ns - before_ns) / NS_PER_S:.1f} s")
             before_ns = now_ns
@@ -199,7 +201,7 @@ class Session:
                 self.queue.put(Item(now_ns, Kind.JUMP, -1, reason))
             for link in self.links:
                 link.watch(now_ns)
-            quiet_ns = now_ns - max(link.last_data_ns for link in self.links)
+            quiet_ns = now_ns - max(awake_ns, *(link.last_data_ns for link in self.links))
             if quiet_ns > give_up_ns:
                 raise FeedError(
                     f"no data for {quiet_ns / NS_PER_S:.0f} s ({self.last_trouble or 'no reason known'})",
@@ -231,9 +233,9 @@ class Session:
 
     async def _ask(self, link: Link, symbol: str) -> None:
         try:
-            await link.ask_snapshot(symbol)
+            self.ask_trouble = await link.ask_snapshot(symbol)
         except (OSError, WebSocketException, TimeoutError) as error:
-            self.last_trouble = _words(error)  # asked again when it is overdue
+            self.ask_trouble = _words(error)  # asked again when it is overdue
 
     def reconnect(self, link: int, why: str) -> None:
         self._call(lambda: self.links[link].cut(why))

@@ -7,10 +7,10 @@ starts with the first subscription, unless told otherwise; a book's first messag
 from __future__ import annotations
 
 import asyncio
-import heapq
+import logging
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -24,14 +24,16 @@ from websockets.http11 import Request, Response
 
 from engine.errors import RunError
 from engine.live import binance_frames, bybit_frames
-from engine.live.faults import COUNTED, TIMED, Fault
-from engine.live.player import Clockwork, Frame, Market, Message, messages
-from engine.live.venue_client import Client
+from engine.live.faults import Fault
+from engine.live.outlet import Client, Outlet
+from engine.live.player import NS_PER_MS, Frame, Market, Message, messages, timetable
 from engine.market.tape import Tape
 
 HOST = "127.0.0.1"
 NS_PER_S = 1_000_000_000
 _BURST = 64
+_LOG = logging.getLogger("nightsoak.venue")
+_LOG.addHandler(logging.NullHandler())  # a client that goes away in its handshake is no news for a terminal
 _ANSWER_S = 0.02
 
 
@@ -66,24 +68,25 @@ class Venue:
         self.markets = {name: Market(tape, name) for name, tape in zip(names, tapes, strict=True)}
         self.mode, self.speed, self.loop, self.port = mode, speed, loop, port
         self.faults, self.keep_times, self.wait_for = tuple(faults), keep_times, wait_for
-        self.sent: Counter[str] = Counter()
         self.finished = False
+        self._outlet = Outlet(patient=not speed)
         self._books: dict[str, bybit_frames.BookStream] = {}
         self._diffs = {name: binance_frames.DiffStream(market) for name, market in self.markets.items()}
-        self._clients: set[Client] = set()
         self._started, self._unpaused = asyncio.Event(), asyncio.Event()
         self._unpaused.set()
-        self._counted: Counter[str] = Counter()
-        self._until_s: dict[str, float] = {}
-        self._held: dict[str, str] = {}
-        self._slowed: deque[tuple[str, str]] = deque()
         self._server: Server | None = None
 
     # --- serving ------------------------------------------------------------------------------------------------
     async def __aenter__(self) -> Self:
         try:
             self._server = await serve(
-                self._handle, HOST, self.port, process_request=self._answer_http, compression=None, ping_interval=None
+                self._handle,
+                HOST,
+                self.port,
+                process_request=self._answer_http,
+                compression=None,
+                ping_interval=None,
+                logger=_LOG,
             )
         except OSError as error:
             raise RunError(
@@ -99,24 +102,21 @@ class Venue:
     ) -> None:
         assert self._server is not None
         self._server.close(close_connections=False)
-        self._drop_all()
+        self._outlet.drop_all()
         await self._server.wait_closed()
 
     @property
     def endpoint(self) -> str:
         return f"ws://{HOST}:{self.port}"
 
+    @property
+    def sent(self) -> Counter[str]:
+        """Frames sent by topic, answers left out."""
+        return self._outlet.sent
+
     def inject(self, kind: str, amount: float = 1) -> None:
         """Make a fault happen now (see engine.live.faults). For the event loop's own thread."""
-        if kind in TIMED:
-            self._until_s[kind] = time.monotonic() + amount
-        elif kind in COUNTED:
-            self._counted[kind] += int(amount)
-        else:
-            raise ValueError(f"unknown fault {kind!r}")
-        if kind in ("disconnect", "refuse"):
-            self._counted.pop(kind, None)
-            self._drop_all()
+        self._outlet.inject(kind, amount)
 
     def pause(self, paused: bool = True) -> None:
         """Stop playing, or go on; connections and requests are served all the while."""
@@ -125,18 +125,11 @@ class Venue:
         else:
             self._unpaused.set()
 
-    def _drop_all(self) -> None:
-        for client in list(self._clients):
-            client.connection.transport.abort()
-
-    def _is_on(self, kind: str) -> bool:
-        return time.monotonic() < self._until_s.get(kind, 0.0)
-
     async def _handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         path = urlsplit(connection.request.path)
         client = Client(connection, path.path.rpartition("/")[2])
-        self._clients.add(client)
+        self._outlet.clients.add(client)
         sender = asyncio.create_task(client.send_all())
         try:
             if self.mode == "binance":
@@ -150,7 +143,7 @@ class Venue:
             pass
         finally:
             sender.cancel()
-            self._clients.discard(client)
+            self._outlet.clients.discard(client)
 
     def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
         """REST answers, and refused connections."""
@@ -167,8 +160,10 @@ class Venue:
             diff = self._diffs.get(asked.get("symbol", ""))
             if diff is None:
                 return _json({"code": -1121, "msg": "Invalid symbol."}, HTTPStatus.BAD_REQUEST)
+            if self._outlet.is_on("limit"):
+                return _json({"code": -1003, "msg": "Too many requests."}, HTTPStatus.TOO_MANY_REQUESTS, retry_after=1)
             return _json(diff.snapshot(int(asked.get("limit", 500))))
-        if self._is_on("refuse"):
+        if self._outlet.is_on("refuse"):
             return _json({"error": "refused on request"}, HTTPStatus.SERVICE_UNAVAILABLE)
         bybit = path.path in ("/v5/public/linear", "/v5/public/inverse", "/v5/public/spot")
         if bybit if self.mode == "bybit" else path.path.endswith("/stream"):
@@ -208,7 +203,7 @@ class Venue:
 
     def _send_snapshot(self, client: Client, topic: str) -> None:
         found = bybit_frames.read_topic(topic)
-        if found is None or not found[1] or self._is_on("silence"):
+        if found is None or not found[1] or self._outlet.is_on("silence"):
             return
         name, depth = found
         self._first(name)
@@ -220,19 +215,14 @@ class Venue:
     def _first(self, name: str) -> None:
         """Before the playing has begun a book is the tape's first snapshot."""
         market = self.markets[name]
-        if market.seq == 0:
-            market.now_ms = time.time_ns() // 1_000_000
-            for message in messages(market.tape):
-                if message.clear or message.bids or message.asks:
-                    market.exch_ms = message.exch_ns // 1_000_000 if self.keep_times else market.now_ms
-                    market.apply(message)
-                    return
+        first = next((message for message in messages(market.tape) if message.is_depth), None)
+        if market.seq == 0 and first is not None:
+            market.now_ms = time.time_ns() // NS_PER_MS
+            market.exch_ms = first.exch_ns // NS_PER_MS if self.keep_times else market.now_ms
+            market.apply(first)
 
     def _say(self, client: Client, frame: Frame) -> None:
-        try:
-            client.frames.put_nowait(orjson.dumps(frame).decode())
-        except asyncio.QueueFull:
-            client.connection.transport.abort()  # too slow a consumer
+        client.put(orjson.dumps(frame).decode())
 
     # --- playing ------------------------------------------------------------------------------------------------
     async def play(self) -> None:
@@ -245,11 +235,7 @@ class Venue:
         finally:
             for fault in faults:
                 fault.cancel()
-        while self._slowed:
-            await asyncio.sleep(0.01)
-            await self._flush_slowed()
-        while any(not client.frames.empty() for client in self._clients):
-            await asyncio.sleep(0.01)
+        await self._outlet.drain()
         self.finished = True
 
     async def _inject_later(self, fault: Fault) -> None:
@@ -257,48 +243,19 @@ class Venue:
         self.inject(fault.kind, fault.amount)
 
     async def _play_all(self) -> None:
-        queue: list[tuple[int, int, Message]] = []
-        now_ns = time.time_ns()
-        names = list(self.markets)
-        works: list[Clockwork] = []
-        iterators: list[Iterator[Message]] = []
-
-        def more(index: int, now_ns: int) -> None:
-            message = next(iterators[index], None)
-            if message is None and self.loop:
-                works[index] = self._clockwork(names[index], now_ns)
-                iterators[index] = messages(self.markets[names[index]].tape)
-                message = next(iterators[index], None)
-            if message is not None:
-                work = works[index]
-                due_ns = work.at(message.local_ns) if self.speed else message.local_ns - work.tape_start_ns
-                heapq.heappush(queue, (due_ns, index, message))
-
-        for index, name in enumerate(names):
-            works.append(self._clockwork(name, now_ns))
-            iterators.append(messages(self.markets[name].tape))
-            if self.markets[name].seq:  # subscribers have the first book already
-                next(message for message in iterators[index] if message.clear or message.bids or message.asks)
-            more(index, now_ns)
-        played = 0
-        while queue:
-            due_ns, index, message = heapq.heappop(queue)
+        markets = list(self.markets.values())
+        due = timetable(markets, speed=self.speed, loop=self.loop, keep_times=self.keep_times)
+        for played, (due_ns, _, message, market, clockwork) in enumerate(due, start=1):
             await self._unpaused.wait()
             now_ns = time.time_ns()
             if self.speed and due_ns > now_ns:
                 await asyncio.sleep((due_ns - now_ns) / NS_PER_S)
                 now_ns = time.time_ns()
-            played += 1
             if played % _BURST == 0:
                 await asyncio.sleep(0)
-            market = self.markets[names[index]]
-            market.exch_ms = works[index].stamp_ms(message.exch_ns, now_ns)
-            market.now_ms = now_ns // 1_000_000
+            market.exch_ms = clockwork.stamp_ms(message.exch_ns, now_ns)
+            market.now_ms = now_ns // NS_PER_MS
             await self._follow(market, message)
-            more(index, now_ns)
-
-    def _clockwork(self, name: str, now_ns: int) -> Clockwork:
-        return Clockwork(self.markets[name].tape.meta.first_local_ts_ns, now_ns, self.speed, self.keep_times)
 
     async def _follow(self, market: Market, message: Message) -> None:
         """The frames that a message of the tape makes: its trades, then what they left of the book."""
@@ -309,10 +266,10 @@ class Venue:
             else:
                 frames = bybit_frames.trade_frames(market, message)
             for frame in frames:
-                await self._publish(frame.get("topic") or frame["stream"], frame, is_book=False)
-        if message.clear or message.bids or message.asks:
+                await self._outlet.publish(frame.get("topic") or frame["stream"], frame, is_book=False)
+        if message.is_depth:
             market.apply(message)
-            if self._counted.pop("restart", 0):
+            if self._outlet.take("restart"):
                 await self._restart()
             await self._follow_book(market, message)
 
@@ -320,76 +277,27 @@ class Venue:
         if self.mode == "binance":
             diff = self._diffs[market.symbol]
             if (change := diff.follow(message)) is not None:
-                await self._publish(diff.name, change, is_book=True)
+                await self._outlet.publish(diff.name, change, is_book=True)
             return
         for topic, stream in list(self._books.items()):
             if stream.market is not market:
                 continue
             if (change := stream.follow(message)) is not None:
-                await self._publish(topic, change, is_book=True)
+                await self._outlet.publish(topic, change, is_book=True)
             elif (same := stream.repeat()) is not None:
-                await self._publish(topic, same, is_book=False)
+                await self._outlet.publish(topic, same, is_book=False)
 
     async def _restart(self) -> None:
         for topic, stream in list(self._books.items()):
-            await self._publish(topic, stream.snapshot(1), is_book=False)
+            await self._outlet.publish(topic, stream.snapshot(1), is_book=False)
         for diff in self._diffs.values():
             diff.u = 0
 
-    async def _publish(self, topic: str, frame: Frame, *, is_book: bool) -> None:
-        """To whoever is subscribed; faults happen here."""
-        if self._slowed and not self._is_on("slow"):
-            await self._flush_slowed()
-        if not any(topic in client.topics for client in self._clients) or self._is_on("silence"):
-            return
-        if is_book and self._take("gap"):
-            return
-        text = orjson.dumps(frame).decode()
-        texts = [text]
-        if is_book and self._take("reorder"):
-            self._held[topic] = text
-            return
-        if is_book and topic in self._held:
-            texts.append(self._held.pop(topic))
-        if self._counted["duplicate"]:
-            texts.append(text)
-            self._counted["duplicate"] -= is_book
-        if is_book and self._take("garbage"):
-            texts = [text[: len(text) // 2]]
-        for one in texts:
-            if self._is_on("slow"):
-                self._slowed.append((topic, one))
-            else:
-                await self._deliver(topic, one)
 
-    def _take(self, kind: str) -> bool:
-        if self._counted[kind] <= 0:
-            return False
-        self._counted[kind] -= 1
-        return True
-
-    async def _flush_slowed(self) -> None:
-        if self._is_on("slow"):
-            return
-        while self._slowed:
-            await self._deliver(*self._slowed.popleft())
-
-    async def _deliver(self, topic: str, text: str) -> None:
-        self.sent[topic] += 1
-        for client in list(self._clients):
-            if topic not in client.topics:
-                continue
-            if not self.speed:
-                while client in self._clients and client.frames.full():
-                    await asyncio.sleep(0.001)  # everybody gets everything, however long it takes
-            try:
-                client.frames.put_nowait(text)
-            except asyncio.QueueFull:
-                client.connection.transport.abort()  # too slow a consumer
-
-
-def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK, *, retry_after: int = 0) -> Response:
     body = orjson.dumps(value)
     headers = Headers([("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     headers["Connection"] = "close"
+    if retry_after:
+        headers["Retry-After"] = str(retry_after)
     return Response(status.value, status.phrase, headers, body)

@@ -65,7 +65,7 @@ def source_of(tmp_path: Path) -> Iterator[Callable[..., LiveSource]]:
 def until() -> Callable[..., None]:
     """Wait for a condition; what is waited for is named when it does not come."""
 
-    def wait(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+    def wait(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
         end_s = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end_s, f"no {what} within {seconds:g} s"

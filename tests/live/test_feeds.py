@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.errors import FeedError
-from engine.live.clock import ArrivalClock
+from engine.live.clock import ArrivalClock, elapsed_ns
 from engine.live.frames import Kind
 from engine.live.player import Market
 from engine.live.runner import LiveSource
@@ -228,7 +228,8 @@ class TestFeed:
         source.start()
         source.wait_ready(10)
         go.clear()
-        until(lambda: source.counters.dropped > 50, "dropped frames")
+        before = source.counters.dropped  # of a machine too busy to keep up with the first book
+        until(lambda: source.counters.dropped > before + 50, "dropped frames")
         assert source.queue.backlog < 450  # bounded: frames up to the bound, news beyond it
         go.set()
         until(lambda: source.counters.gaps >= 1, "gap")
@@ -247,6 +248,18 @@ class TestFeed:
         until(lambda: source.counters.gaps >= 1, "gap")
         tape = check(venue, source, until)
         assert tape.meta.gaps[0].reason.startswith("stalled: the process stood still for ")
+
+    def test_a_machine_that_slept_longer_than_a_feed_may_be_silent_looks_for_it_again(
+        self, venue: VenueThread, source_of: SourceOf, until: Until
+    ) -> None:
+        asleep_ns = 0
+        clock = ArrivalClock(lambda: time.time_ns() + asleep_ns, lambda: elapsed_ns() + asleep_ns)
+        source = source_of(venue, clock=clock, lag_bound_s=1e6)
+        source.wait_ready(10)
+        asleep_ns = 3600 * 10**9
+        until(lambda: source.counters.gaps >= 1, "gap")
+        tape = check(venue, source, until)
+        assert tape.meta.gaps[0].reason.startswith("stalled: the process stood still for 3600.")
 
     def test_a_wall_clock_that_is_set_is_a_gap_and_moves_no_stamp(
         self, venue: VenueThread, source_of: SourceOf, until: Until
