@@ -7,9 +7,11 @@ RUN is held against. Notation: c the components of net_bps (engine.metrics.COMPO
     d_w = 1e4 (P_w - O_w) / N     where both runs have the same windows of the same tape: net PnL of RUN and OTHER in
                                   window w, N OTHER's mean notional per window (engine.report.control's measure)
 
-Causes are what a run was given: data, code, configuration, settings, starting parameters, and what somebody wrote into
-the overrides. Parameters that the decision rules changed are a result. If the runs were given only one thing that
-differs, it is the cause; of several, no arithmetic over two runs can tell which, and a third run is named that would.
+Two questions are kept apart. Where the difference of these two runs comes from: from what they were given (data, code,
+configuration, settings, starting parameters, what somebody wrote into the overrides; what the decision rules changed is
+a result). A replay can be done again to the byte, so on one market the difference follows from whatever alone differs;
+of several things no arithmetic over two runs can tell which, and a third run is named that would. Whether it would come
+again on another market: the interval says that, from the scatter of the windows.
 """
 
 from __future__ import annotations
@@ -70,8 +72,11 @@ def read_side(folder: Path) -> Side:
         try:
             documents[name] = json.loads((folder / name).read_bytes())
         except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(
-                f"cannot be read: {error}", where=str(folder / name), remedy="name a run's folder, its id, or latest"
+                f"cannot be read: {reason}",
+                where=str(folder / name),
+                remedy="name a soak: its folder, its id, or latest",
             ) from error
     return Side(RunRecord.from_documents(documents), documents[MANIFEST])
 
@@ -221,13 +226,14 @@ def _paired(
 
 
 def _parameters(run: Side, other: Side) -> list[dict[str, Any]]:
-    """Parameters that differed at any time: {parameter, since_ns, source, run, other, run_last, other_last, given}.
+    """Parameters that differed while both ran: {parameter, since_ns, source, run, other, run_last, other_last, given}.
 
     Times count from each run's start; `run` and `other` are the values at `since_ns`; `source` is what brought them
     there, in RUN if it changed then, else in OTHER; `given` where that was the start or an operator.
     """
     lines = [_timeline(side) for side in (run, other)]
-    times = sorted({at for line in lines for at, _, _ in line})
+    both_ns = min(side.end_ns - side.start_ns for side in (run, other))
+    times = sorted({at for line in lines for at, _, _ in line if at < both_ns})
     found: dict[str, dict[str, Any]] = {}
     for at in times:
         now = [next(row for row in reversed(line) if row[0] <= at) for line in lines]

@@ -102,7 +102,8 @@ def test_other_starting_parameters_are_the_one_cause_and_named_from_the_start(
     spread = rows["base_spread_bps_delta"]
     assert (spread["run"], spread["other"], spread["since_ns"], spread["source"]) == (0.5, 0.1, 0, "start")
     assert (spread["run_last"], spread["other_last"], spread["given"]) == (0.5, 0.1, True)
-    assert any("so it is the cause: the parameters given (min_interval_ms" in line for line in short_text(explanation))
+    (line,) = (line for line in short_text(explanation) if line.startswith("What the runs were given"))
+    assert "the parameters given (min_interval_ms, base_spread_bps_delta) alone, so on this market the" in line
 
 
 def test_what_the_rules_changed_is_a_consequence_with_its_time(found: Callable[..., dict[str, Any]]) -> None:
@@ -122,6 +123,40 @@ def test_other_data_is_told_from_other_settings(found: Callable[..., dict[str, A
     assert "digest" in causes(explanation)["data"]
     assert explanation["windows"] == []
     assert found("wider", "base")["windows"], "the same market is compared window by window"
+
+
+@pytest.mark.parametrize("other", ["base", "tuned", "wider", "market"])
+@pytest.mark.parametrize("one", ["base", "tuned", "wider", "market"])
+def test_where_it_comes_from_and_whether_it_would_come_again_are_two_questions(
+    found: Callable[..., dict[str, Any]], one: str, other: str
+) -> None:
+    """No sentence calls the same difference both chance and caused."""
+    text = " ".join(short_text(found(one, other)))
+    assert "chance" not in text and "cause" not in text
+    alone = len(causes(found(one, other))) == 1
+    assert ("the difference comes with the market" in text) == (alone and {one, other} == {"base", "market"})
+    assert ("on this market the difference follows from that" in text) == (alone and "market" not in (one, other))
+
+
+def test_a_change_that_changed_nothing_is_not_blamed(runs: Runs) -> None:
+    base = read_side(runs.base)
+    newer = replace(base, manifest=base.manifest | {"code_sha256": "00"})
+    assert (
+        short_text(explain(newer, base))[1]
+        == "What the runs were given differs in the code (code); the results are the same."
+    )
+
+
+def test_what_was_changed_after_the_shorter_run_is_no_difference(runs: Runs) -> None:
+    base = read_side(runs.base)
+    late = base.record.plan["end_ns"] + 10**9
+    row = {
+        "effective_ts_ns": late,
+        "source": "overrides file",
+        "params": base.record.params_start | {"tail_age_ms": 900},
+    }
+    longer = changed(base, parameters=[*base.record.parameters, row], plan=base.record.plan | {"end_ns": late + 10**9})
+    assert explain(longer, base)["parameters"] == []
 
 
 def test_of_several_causes_none_is_blamed_and_a_third_run_is_named(found: Callable[..., dict[str, Any]]) -> None:

@@ -71,13 +71,16 @@ def _net(net: Mapping[str, Any]) -> str:
 def _chance(found: Mapping[str, Any]) -> list[str]:
     chance = found["chance"]
     if chance is None:
-        return ["There are too few windows to tell the difference from chance."]
+        return ["There are too few windows to say how much such a difference scatters."]
     bounds = interval(chance["low"], chance["high"], 2)
-    told = "chance may explain it" if chance["low"] <= 0 <= chance["high"] else "chance does not explain it"
+    open_ = chance["low"] <= 0 <= chance["high"]
+    shown = f"{number(chance['difference_bps'], 2, sign=True)} bps"
     if chance["paired"]:
-        what = f"Window by window on the same market the difference is {number(chance['difference_bps'], 2, sign=True)}"
-        return [f"{what} bps of the other's notional {bounds}: {told}."]
-    return [f"The markets differ, so nothing can be paired; the two intervals leave {bounds}: {told}."]
+        told = "zero lies inside, so it is open whether" if open_ else "zero lies outside, so it is likely that"
+        what = f"Window by window on the same market the difference is {shown} of OTHER's notional {bounds}"
+        return [f"{what}: {told} it would come again on such a market."]
+    told = "inside: windows scatter as much by themselves" if open_ else "outside: windows scatter less by themselves"
+    return [f"The markets differ, so no window has a pair. The intervals leave {shown} {bounds}, zero lies {told}."]
 
 
 def _causes(found: Mapping[str, Any]) -> list[str]:
@@ -85,10 +88,14 @@ def _causes(found: Mapping[str, Any]) -> list[str]:
     if not causes:
         given = "Data, parameters, configuration, settings and code were the same"
         return [f"{given}; {'so are the results.' if _equal(found) else 'yet the results differ: verify both.'}"]
-    named = and_list(_cause(cause) for cause in causes)
-    if len(causes) == 1:
-        return [f"Only one thing differs in what the runs were given, so it is the cause: {named}."]
-    return [f"What the runs were given differs in {named}; two runs cannot tell which of them did it."]
+    given = f"What the runs were given differs in {and_list(_cause(cause) for cause in causes)}"
+    if _equal(found):
+        return [f"{given}; the results are the same."]
+    if len(causes) > 1:
+        return [f"{given}; two runs cannot tell which of them did it."]
+    if causes[0]["cause"] == "data":
+        return [f"{given} alone, so the difference comes with the market."]
+    return [f"{given} alone, so on this market the difference follows from that."]
 
 
 def _equal(found: Mapping[str, Any]) -> bool:
@@ -109,7 +116,7 @@ def _consequences(found: Mapping[str, Any]) -> list[str]:
         f"{row['parameter']} {_short(row['run'])} against {_short(row['other'])} from {_since(row['since_ns'])}"
         for row in followed
     )
-    return [f"The decision rules then chose differently, a consequence and no cause: {moves}."]
+    return [f"The decision rules then chose differently, which follows from it: {moves}."]
 
 
 def tables(found: Mapping[str, Any]) -> list[tuple[str, Table]]:
