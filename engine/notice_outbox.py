@@ -2,7 +2,7 @@
 
 One object a line: {"event": "queued", "id", "kind", "mode", "text", "targets", "at_utc"}, then per address and attempt
 {"event": "sent" | "failed", "id", "target", "at_utc"}. An address is named by its scheme and a hash, never in full.
-What was not taken is tried again at the next send. Nothing here raises into a run: `deliver` says what came of it.
+What was not taken is tried again at the next send. A run calls `tell`, which never costs it anything.
 """
 
 from __future__ import annotations
@@ -94,6 +94,15 @@ def deliver(paths: Paths, notices: Sequence[Notice], *, again: bool = False) -> 
             _write(paths, "queued", queued)
     with locked(paths.locks / "notices-send.lock", what="the sending of notices", wait_s=_SENDING_S):
         return _send(paths, targets, settings, unknown)
+
+
+def tell(paths: Paths, notices: Sequence[Notice] = ()) -> Delivered:
+    """`deliver` for a job that is worth more than its notices: whatever goes wrong is logged."""
+    try:
+        return deliver(paths, notices)
+    except Exception as error:
+        _LOG.warning("no notice was sent: %s: %s", type(error).__name__, error)
+        return Delivered()
 
 
 def check_addresses(settings: NoticeSettings) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from prefect.exceptions import TerminationSignal
 
-from engine.errors import InterruptedRun, NightsoakError, RunError
-from engine.notice_outbox import Delivered, deliver
-from engine.notices import Notice, crash_notice, load_notice_settings, run_notice
+from engine.errors import InterruptedRun, RunError
+from engine.notice_outbox import Delivered, tell
+from engine.notices import crash_notice, load_notice_settings, run_notice
 from engine.paths import Paths
 from tasks.step import step
 
@@ -24,10 +24,10 @@ def send_notice(folder: Path) -> Delivered:
     paths = Paths.from_environment()
     try:
         notice = run_notice(folder, load_notice_settings(paths.config))
-    except NightsoakError as error:
+    except Exception as error:  # whatever it is, the run is worth more than its notice
         _LOG.warning("no notice of %s: %s", folder.name, error)
         return Delivered()
-    return _deliver(paths, [notice])
+    return tell(paths, [notice])
 
 
 @contextmanager
@@ -38,18 +38,10 @@ def notice_if_crashed(what: str) -> Iterator[None]:
     except (KeyboardInterrupt, TerminationSignal, InterruptedRun):
         raise
     except Exception as error:
-        _deliver(Paths.from_environment(), [crash_notice(what, error)])
+        tell(Paths.from_environment(), [crash_notice(what, error)])
         raise
 
 
 def send_crash_notice(what: str, reason: str) -> Delivered:
     """For Prefect's on_crashed hooks, which run where the flow's own process is gone."""
-    return _deliver(Paths.from_environment(), [crash_notice(what, RunError(reason))])
-
-
-def _deliver(paths: Paths, notices: Sequence[Notice]) -> Delivered:
-    try:
-        return deliver(paths, notices)
-    except Exception as error:  # whatever it is, the run is worth more than its notice
-        _LOG.warning("no notice was sent: %s: %s", type(error).__name__, error)
-        return Delivered()
+    return tell(Paths.from_environment(), [crash_notice(what, RunError(reason))])

@@ -20,6 +20,7 @@ from engine.files import write_json
 from engine.notice_outbox import deliver, outbox_file
 from engine.notices import Notice, NoticeSettings, crash_notice, event_notice, load_notice_settings, run_notice
 from engine.paths import CHECKOUT, Paths
+from engine.report.manifest import artefact_sha256
 from nightsoak.__main__ import main
 from tasks.send_notice import notice_if_crashed, send_crash_notice, send_notice
 
@@ -98,6 +99,20 @@ def test_a_summary_that_is_not_the_reports_is_refused(tmp_path: Path) -> None:
         run_notice(copy, NoticeSettings())
     with pytest.raises(InputError, match="holds no report"):
         run_notice(tmp_path, NoticeSettings())
+
+
+def test_a_summary_that_is_no_notice_costs_the_night_nothing(
+    paths: Paths, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = shutil.copytree(EXAMPLE, tmp_path / "2026-11-20" / "copy")
+    long = "\n".join(["SUCCESS", *("line",) * 9]) + "\n"
+    manifest = json.loads((copy / "truth_manifest.json").read_text())
+    manifest["artefacts"]["summary.txt"] = artefact_sha256(long.encode(), manifest["run_id"])
+    (copy / "summary.txt").write_text(long)
+    write_json(copy / "truth_manifest.json", manifest)
+    with caplog.at_level(logging.WARNING):
+        assert send_notice.fn(copy).sent == 0
+    assert "no notice of copy: a notice has 11 lines" in caplog.text
 
 
 def test_a_rollback_is_told_with_the_parameters_that_are_in_force_again(paths: Paths) -> None:
