@@ -40,6 +40,8 @@ the position at the run's start was opened at the mid there. Then, exactly,
     unrealised = change over the slice of I v(m) - what the open lots cost
     net        = realised + unrealised
 
+What a running bot says of itself meanwhile, each metric with its unit: [live_metrics.md](live_metrics.md).
+
 ## The KPIs
 
 Better: whether more or less of it is better. SQL: the file under `engine/warehouse/sql/kpi/` that computes it.

@@ -162,10 +162,15 @@ def _plan(manifest: Mapping[str, Any], tape: Path, paths: Paths) -> RunPlan:
 
 
 def _write_script(plan: RunPlan, manifest: Mapping[str, Any]) -> None:
-    """What was done to the bot, at its times, where that is more than an overrides file at an iteration's end."""
+    """What was done to the bot, at its times, where that is more than one overrides file at an iteration's end.
+
+    Sets and actions each keep their order; between a set and an action of the same time there is none to keep, since
+    they change different things.
+    """
     edges = {plan.schedule.window_end_ns(window) for window in range(plan.schedule.windows)}
     sets = manifest["parameters"][1:]
-    if not (plan.settings.live or manifest["actions"] or any(row["effective_ts_ns"] not in edges for row in sets)):
+    times = {row["effective_ts_ns"] for row in sets}
+    if not (plan.settings.live or manifest["actions"] or times - edges or len(times) < len(sets)):
         return
     done = [(row["effective_ts_ns"], "reload_strategy", row["params"]) for row in sets]
     done += [(row["effective_ts_ns"], row["name"], row["values"]) for row in manifest["actions"]]

@@ -59,6 +59,7 @@ def live_metrics(measures: Measures, gate: GateResult, window: int, *, paused: b
     pnl = markouts.pnl_bps.values()
     kept = inliers(pnl, measures.toxicity.outlier_mads)
     net_p50 = markouts.net_units.quantile(0.5)
+    net_p50_quote = None if net_p50 is None else net_p50 / UNITS_PER_QUOTE
     failing = {check.metric: 1 for check in gate.checks if check.label != "SUCCESS"}
     seconds = (measures.now_ns - measures.since_ns) / 1e9
     messages = measures.messages
@@ -84,7 +85,8 @@ def live_metrics(measures: Measures, gate: GateResult, window: int, *, paused: b
         "local_backlog_p99_ms": measures.backlog.quantile(0.99),
         "pnl_10s_p50_bps_raw": markouts.pnl_bps.quantile(0.5),
         "pnl_10s_p50_bps_robust": float(np.median(pnl[kept])) if pnl.size else None,
-        "net_markout_10s_quote_p50": None if net_p50 is None else net_p50 / UNITS_PER_QUOTE,
+        "net_markout_10s_quote_p50": net_p50_quote,
+        "net_markout_10s_usdc_p50": net_p50_quote if measures.pnl_currency == "USDC" else None,
         "roi_notional_10s_bps_p50": markouts.net_bps.quantile(0.5),
         "pnl_10s_sample_count": len(pnl),
         "pnl_10s_outlier_ratio": float((~kept).mean()) if pnl.size else None,

@@ -42,6 +42,7 @@ class Measures:
         toxicity: Toxicity,
     ) -> None:
         self._value, self._fee_rates = Valuer(instrument), fee_rates
+        self.pnl_currency = instrument.pnl_currency
         self.toxicity = toxicity
         self.lanes = len(positions_lots)
         # counters: since the bot's start

@@ -23,7 +23,9 @@ PARAMS = "reload_strategy"
 
 
 def write_script(rows: Iterable[tuple[int, str, Mapping[str, Any] | None]], run_folder: Path) -> None:
-    """Write (market time of effect in ns, action, its values) of what shall be done to the run, in any order.
+    """Write (market time of effect in ns, action, its values) of what shall be done to the run.
+
+    Rows may stand in any order of time; those of the same time are done in the order given.
 
     Raises:
         StorageError: the folder cannot be written.

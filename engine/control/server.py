@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import logging.handlers
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.control.app import log
 from engine.control.guard import App
@@ -27,6 +29,40 @@ LOG_FILE = "control.log"
 _LOG_BYTES = 1 << 20
 _START_S = 10.0
 _STOP_S = 5.0
+_REQUEST_S, _ANSWER_S = 10.0, 60.0
+
+
+class Connection(H11Protocol):
+    """Closed where no request is under way `_REQUEST_S` after it was opened or after the last answer, and where an
+    answer is not taken `_ANSWER_S` later.
+
+    uvicorn itself waits for ever for a first request and for each further byte: whoever can reach the port, without a
+    token, could then hold every connection that `concurrency_limit` allows.
+    """
+
+    _deadline: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._deadline = self.loop.call_later(_REQUEST_S, self._expire, _ANSWER_S)
+
+    def _expire(self, more_s: float) -> None:
+        if more_s and self.cycle is not None and not self.cycle.response_complete:
+            self._deadline = self.loop.call_later(more_s, self._expire, 0.0)
+        else:
+            self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        self._deadline.cancel()
+        self._begin()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
 
 
 class ControlServer:
@@ -48,7 +84,7 @@ class ControlServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app_for(port),
-                http="h11",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -123,6 +159,7 @@ def _bound(port: int) -> socket.socket:
         if os.name == "posix":
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((HOST, port))
+        found.listen()  # two that are bound and listen later would both believe to have the port
     except OSError as error:
         found.close()
         raise StorageError(

@@ -110,6 +110,21 @@ def test_actions_take_effect_at_a_stated_time_and_the_run_can_be_done_again(
     assert [r for r in of_first if r["ts_ns"] < before_ns] == [r for r in of_plain if r["ts_ns"] < before_ns]
 
 
+def test_actions_of_one_moment_keep_their_order_when_they_are_done_again(
+    plan_in: Callable[..., RunPlan], records: Records, tmp_path: Path
+) -> None:
+    """Each of these undoes the one before, so the last one decides what is traded afterwards."""
+    limits = [{"position_cap_notional_quote": cap, "order_notional_quote": 300.0} for cap in (700.0, 900.0, 800.0)]
+    steps = [("reload_risk", limit) for limit in limits] + [("pause", {}), ("resume", {}), ("pause", {})]
+    plan = plan_in(tmp_path)
+    at_ns, later_ns = (plan.schedule.start_ns + s * NS_PER_S for s in (60, 120))
+    write_script([(later_ns, "resume", {}), *((at_ns, name, values) for name, values in steps)], plan.folder)
+    run_unserved(plan)
+    control = [r for r in records(plan) if r["type"] == "control"]
+    assert [r["effective_ts_ns"] for r in control] == [at_ns] * len(steps) + [later_ns]
+    assert [(r["event"], r.get("params", {})) for r in control[:-1]] == steps
+
+
 def test_a_paused_bot_has_no_quotes_a_resumed_one_quotes_again_and_a_pause_outlives_a_crash(
     serve: Serve, records: Records
 ) -> None:

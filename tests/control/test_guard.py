@@ -145,6 +145,16 @@ def test_headers_that_stand_twice_are_not_guessed_at(untouched: Any) -> None:
     assert raw(untouched, ["POST /control/pause HTTP/1.0", auth])[9:12] == b"403"
 
 
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
+def test_other_methods_are_refused_and_do_nothing(untouched: Any, method: str) -> None:
+    for path in ("/state/pnl", "/health", "/control/pause"):
+        answer = untouched.client.request(method, path)
+        assert answer.status_code == 405
+        assert answer.headers["allow"] == ("POST" if "control" in path else "GET")
+        assert (answer.content == b"") == (method == "HEAD")
+    assert httpx.request(method, f"{untouched.url}/control/pause").status_code == 401
+
+
 def test_its_own_origin_and_names_are_let_in(served_at_edge: Any) -> None:
     port = served_at_edge.url.rsplit(":", 1)[1]
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}"):

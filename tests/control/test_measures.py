@@ -14,6 +14,7 @@ from engine.bot.protocol import Message
 from engine.bot.replay import open_bot
 from engine.control.board import Action
 from engine.control.desk import Desk
+from engine.control.kpis import live_gate, live_metrics
 from engine.control.settings import ControlSettings
 from engine.profile import load_profile
 from engine.soak import NS_PER_S, RunPlan
@@ -183,6 +184,10 @@ def test_markouts_are_those_of_the_marks(done: tuple[RunPlan, Desk]) -> None:
     assert metrics["pnl_10s_sample_count"] == len(raw) > 20
     assert metrics["pnl_10s_p50_bps_raw"] == pytest.approx(np.median(raw))
     assert metrics["net_markout_10s_quote_p50"] == pytest.approx(np.median(net))
+    desk.measures.pnl_currency = "USDC"
+    in_usdc = live_metrics(desk.measures, live_gate(desk.measures, desk.gates), 0, paused=False)
+    desk.measures.pnl_currency = "USDT"
+    assert in_usdc["net_markout_10s_usdc_p50"] == metrics["net_markout_10s_quote_p50"]
 
 
 def test_a_desk_without_actions_leaves_the_journal_as_it_is(
@@ -198,6 +203,7 @@ def test_what_a_replay_cannot_know_is_absent_with_its_reason(done: tuple[RunPlan
     _, desk = done
     report = desk.board.snapshot.reports["shadow_final"]
     absent = {name for name, value in report["metrics"].items() if value is None}
-    assert absent == {"stale_tick_drop_ratio", "local_backlog_p99_ms", "queue_depth_p99", "event_backlog_p99"}
+    live_only = {"stale_tick_drop_ratio", "local_backlog_p99_ms", "queue_depth_p99", "event_backlog_p99"}
+    assert absent == live_only | {"net_markout_10s_usdc_p50"}
     assert report["absent"].keys() == absent
     assert all(report["absent"].values())
