@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from engine.warehouse import packing, reasons, scan
 from engine.warehouse.arrow import INDEXED, number_column
 from engine.warehouse.fields import KINDS, SCHEMA
+from engine.warehouse.keys import SLOT_COUNTS, SLOTS
 from engine.warehouse.reasons import Refusals
 from engine.warehouse.words import SLACK
 
@@ -80,7 +81,7 @@ class Scanner:
         if lines <= self._lines:
             return
         lines += lines // 8
-        slots = scan.SLOT_COUNTS
+        slots = SLOT_COUNTS
         self._lines = lines
         self._present, self._line_of_row = np.empty(lines, np.uint64), np.empty(lines, np.int32)
         self._part_of_row, self._sure_of_row = np.empty(lines, np.uint8), np.empty(lines, np.uint8)
@@ -99,7 +100,7 @@ class Scanner:
         if missing == rows:
             return pa.nulls(rows, type_)
         valid = pa.py_buffer(bitmap) if missing else None
-        slot = int(scan.SLOTS[field])
+        slot = int(SLOTS[field])
         if kind == "integer":
             buffers = [pa.py_buffer(self._integers[slot, :rows])]
         elif kind == "decimal":

@@ -1,8 +1,9 @@
 """The compiled line scanner: one pass over a chunk of whole lines, strict, into columns of numbers.
 
 Notation: `data` is uint8[bytes] and ends with a newline; positions are offsets into it; a line is [start, end) without
-its newline. Fields are numbered as in `fields.KINDS`; `slot` is a field's row among those of its kind. A decimal is
-mantissa * 10^-scale, put out as a 128-bit integer of 10^-18 (low word, high word).
+its newline. Fields and slots are numbered as in keys.py. A decimal is mantissa * 10^-scale, put out as a 128-bit
+integer of 10^-18 (low word, high word). It is one function since a key, its value and what went wrong with either
+share their state: handed over at calls it would cost more than the scanning.
 
 Every line ends as one of three things. A *row*: what the strict line reader (parse.read_line) would have made of it.
 A *refusal* (code > 0, below): the strict reader would have refused it for the same reason. *Undecided* (code 0): what
@@ -20,8 +21,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.jit import compiled, inlined
-from engine.warehouse.fields import COMMON, JOURNAL_VERSION, KINDS, PARTS
+from engine.jit import compiled
+from engine.warehouse.fields import JOURNAL_VERSION, KINDS, PARTS
+from engine.warehouse.keys import (
+    BOOLEAN,
+    DECIMAL,
+    FIELD_KINDS,
+    IDENTIFIER,
+    INTEGER,
+    SLOTS,
+    TEXT,
+    bits_of,
+    find_field,
+    slots_of,
+)
+from engine.warehouse.sure import is_record
 from engine.warehouse.tokens import (
     FALSE,
     INFINITY,
@@ -35,175 +49,25 @@ from engine.warehouse.tokens import (
     skip_blanks,
     string_end,
 )
-from engine.warehouse.words import load_byte, load_word
+from engine.warehouse.words import load_byte
 
 Array = NDArray[Any]
 
 UNDECIDED, NOT_JSON, TWICE, WRONG_TYPE, CONSTANT, OUT_OF_RANGE, NOT_UTF8 = range(7)
 _STRING_FAULTS = np.array([NOT_JSON, UNDECIDED, NOT_UTF8])
-INTEGER, TEXT, DECIMAL, BOOLEAN, IDENTIFIER, NESTED = range(6)
-KIND_CODES = {
-    "integer": INTEGER,
-    "text": TEXT,
-    "decimal": DECIMAL,
-    "boolean": BOOLEAN,
-    "id": IDENTIFIER,
-    "nested": NESTED,
-}
-# An id is stored as its characters, so it shares the slots of the texts.
-_SLOT_GROUP = {INTEGER: 0, DECIMAL: 1, BOOLEAN: 2, TEXT: 3, IDENTIFIER: 3, NESTED: 4}
-TABLE_BITS = 10
-_SPREAD = 0x9E3779B97F4A7C15
 MOST_STRANGERS = 32
 _LONGEST_WHOLE = 4_000  # Python refuses to make an int of more than 4300 digits
 _LONGEST_EXPONENT = 1_000
 
 _U0, _U1 = np.uint64(0), np.uint64(1)
 _TYPE_FIELD = list(KINDS).index("type")
+_VERSION_BIT, (_V,) = bits_of("v"), slots_of("v")
 _RUN_START = np.frombuffer(b"run_start", np.uint8)
-
-
-def _words(key: bytes) -> list[int]:
-    """A key of up to 24 bytes as three words, filled with zeros."""
-    return [int.from_bytes(key[i : i + 8], "little") for i in (0, 8, 16)]
-
-
-def _hash(first_word: int, size: int) -> int:
-    return ((first_word + size) * _SPREAD % (1 << 64)) >> (64 - TABLE_BITS)
-
-
-def _key_tables() -> tuple[Array, Array, Array, Array, Array]:
-    """(hash table -> field or -1, key words, key sizes, kinds, slots); fields that share a hash follow each other."""
-    names = [name.encode() for name in KINDS]
-    table = np.full(1 << TABLE_BITS, -1, np.int64)
-    kinds = np.array([KIND_CODES[kind] for kind in KINDS.values()], np.int64)
-    slots = np.zeros(len(names), np.int64)
-    used = dict.fromkeys(range(5), 0)
-    for field, name in enumerate(names):
-        at = _hash(_words(name)[0], len(name))
-        while table[at] >= 0:
-            at = (at + 1) % (1 << TABLE_BITS)
-        table[at] = field
-        group = _SLOT_GROUP[int(kinds[field])]
-        slots[field] = used[group]
-        used[group] += 1
-    keys = np.array([_words(name) for name in names], np.uint64)
-    return table, keys, np.array([len(name) for name in names], np.int64), kinds, slots
-
-
-_TABLE, _KEYS, _SIZES, _KINDS, SLOTS = _key_tables()
-SLOT_COUNTS = [
-    1 + max(int(SLOTS[field]) for field, kind in enumerate(_KINDS) if _SLOT_GROUP[int(kind)] == group)
-    for group in range(4)
-]
-"""Slots of integers, decimals, booleans, and texts with ids."""
 _ORDER, _FILL = (np.frombuffer(name.encode(), np.uint8) for name in PARTS)
 _BEYOND_ORDER, _BEYOND_FILL = (
     np.uint64(sum(1 << field for field, name in enumerate(KINDS) if name not in (*part, "type")))
     for part in PARTS.values()
 )
-
-
-def _bits(*names: str) -> Any:
-    return np.uint64(sum(1 << list(KINDS).index(name) for name in names))
-
-
-def _slots_of(*names: str) -> list[int]:
-    return [int(SLOTS[list(KINDS).index(name)]) for name in names]
-
-
-_NEEDED = _bits(*COMMON, "type", "side")
-_PRICED = _bits("price", "qty")
-_VERSION_BIT, _EVENT_BIT, _LIQUIDITY_BIT = _bits("v"), _bits("event"), _bits("liquidity")
-_V, _SEQ, _TS_NS, _LANE = _slots_of("v", "seq", "ts_ns", "lane")
-_RUN_ID, _SYMBOL, _SIDE, _EVENT, _LIQUIDITY = _slots_of("run_id", "symbol", "side", "event", "liquidity")
-_PRICE, _QTY = _slots_of("price", "qty")
-_BUY, _SELL, _MAKER, _TAKER, *_EVENT_WORDS = (
-    np.uint64(int.from_bytes(word.encode(), "little"))
-    for word in ("buy", "sell", "maker", "taker", "new", "ack", "amend", "cancel", "reject", "expire")
-)
-_EVENTS = np.array(_EVENT_WORDS)
-_SPREAD_WORD, _HASH_SHIFT = np.uint64(_SPREAD), np.uint64(64 - TABLE_BITS)
-assert len(KINDS) <= 64 and max(map(len, KINDS)) <= 24, "the set of fields of a row is one 64-bit word"
-
-
-@inlined
-def _find_field(data: Array, start: int, size: int) -> Any:
-    first = load_word(data, start)
-    if size < 8:
-        first &= (_U1 << np.uint64(8 * size)) - _U1
-    slot = np.int64(((first + np.uint64(size)) * _SPREAD_WORD) >> _HASH_SHIFT)
-    while True:
-        field = _TABLE[slot]
-        if field < 0:
-            return -1
-        if _SIZES[field] == size and _KEYS[field, 0] == first:
-            if size <= 8:
-                return field
-            second = load_word(data, start + 8)
-            third = load_word(data, start + 16)
-            if size < 16:
-                second &= (_U1 << np.uint64(8 * (size - 8))) - _U1
-                third = _U0
-            elif size < 24:
-                third &= (_U1 << np.uint64(8 * (size - 16))) - _U1
-            if _KEYS[field, 1] == second and _KEYS[field, 2] == third:
-                return field
-        slot = (slot + 1) & ((1 << TABLE_BITS) - 1)
-
-
-@inlined
-def _short_text(data: Array, start: int, size: int) -> Any:
-    """A text of up to eight bytes as a word; 0 for a longer one."""
-    if size > 8:
-        return _U0
-    word = load_word(data, start)
-    return word if size == 8 else word & ((_U1 << np.uint64(8 * size)) - _U1)
-
-
-@inlined
-def _is_record(
-    data: Array,
-    row: int,
-    part: int,
-    values: Any,
-    integers: Array,
-    decimals: Array,
-    text_start: Array,
-    text_length: Array,
-) -> bool:
-    """Does an order or fill break no rule of record_reason.sql? `values` is the set of its fields."""
-    if (
-        values & _NEEDED != _NEEDED
-        or integers[_V, row] < 1
-        or integers[_SEQ, row] < 0
-        or integers[_TS_NS, row] < 0
-        or integers[_LANE, row] < 0
-        or text_length[_RUN_ID, row] == 0
-        or text_length[_SYMBOL, row] == 0
-    ):
-        return False
-    side = _short_text(data, text_start[_SIDE, row], text_length[_SIDE, row])
-    if side != _BUY and side != _SELL:
-        return False
-    if part == 1:
-        if not values & _EVENT_BIT:
-            return False
-        event = _short_text(data, text_start[_EVENT, row], text_length[_EVENT, row])
-        known = False
-        for i in range(_EVENTS.size):
-            known |= event == _EVENTS[i]
-        return known
-    if values & _PRICED != _PRICED:
-        return False
-    for slot in (_PRICE, _QTY):
-        low, high = decimals[slot, row, 0], decimals[slot, row, 1]
-        if np.int64(high) < 0 or (low | high) == _U0:
-            return False
-    if values & _LIQUIDITY_BIT:
-        liquidity = _short_text(data, text_start[_LIQUIDITY, row], text_length[_LIQUIDITY, row])
-        return bool(liquidity == _MAKER) | bool(liquidity == _TAKER)
-    return True
 
 
 @compiled
@@ -281,13 +145,13 @@ def scan_lines(
                     if key_end < 0:
                         code = _STRING_FAULTS[-1 - key_end]
                         break
-                    field = _find_field(data, key, key_end - key)
+                    field = find_field(data, key, key_end - key)
                     if field >= 0:
                         bit = _U1 << np.uint64(field)
                         if seen & bit and token_end == 0:
                             token_start, token_end = key, key_end
                         seen |= bit
-                        kind = _KINDS[field]
+                        kind = FIELD_KINDS[field]
                         slot = SLOTS[field]
                     else:
                         bit = _U0
@@ -456,7 +320,7 @@ def scan_lines(
             if (part == 1 and values & _BEYOND_ORDER) or (part == 2 and values & _BEYOND_FILL):
                 part = 0
             part_of_row[rows] = part
-            sure_of_row[rows] = part > 0 and _is_record(
+            sure_of_row[rows] = part > 0 and is_record(
                 data, rows, part, values, integers, decimals, text_start, text_length
             )
             rows += 1
