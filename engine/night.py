@@ -145,7 +145,9 @@ def settle_tune(result: TuneResult, paths: Paths) -> str:
         fresh_after_ns=max(tape["last_exch_ts_ns"] for tape in tapes) + 1,
         seen_tapes=[tape["digest"] for tape in tapes],
     )
-    return f"{challenger.id} waits for its confirmation: it runs beside the champion in the coming soaks."
+    now = store.current()
+    other = "" if now.params == result.champion else f" It was found against another champion than {now.id}."
+    return f"{challenger.id} waits for its confirmation: it runs beside the champion in the coming soaks.{other}"
 
 
 def write_night(

@@ -119,7 +119,9 @@ def test_what_the_search_found_waits_for_fresh_windows_and_is_counted_once(plan:
     store = ChampionStore(plan.paths, SYMBOL)
     before = {one.id for one in store.challengers()}
     said = settle_tune(tuned, plan.paths)
-    assert settle_tune(tuned, plan.paths) == said
+    assert settle_tune(tuned, plan.paths) == said and said.endswith("in the coming soaks.")
+    late = settle_tune(replace(tuned, champion=Params().with_changes({"min_interval_ms": 250})), plan.paths)
+    assert late == f"{said} It was found against another champion than baseline."
     (new,) = [one for one in store.challengers() if one.id not in before]
     assert new.params == tuned.challenger and new.id in said
     assert new.fresh_after_ns > plan.schedule.end_ns - 10**9  # what the search saw is no confirmation

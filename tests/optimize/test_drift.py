@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from engine.champion.store import ChampionStore
 from engine.events import read_events
+from engine.market.simulator import SimulatorSettings, generate_tape, read_settings
 from engine.market.tape import Tape
 from engine.optimize.drift import Drift, FreshWindows, Window, fresh_windows, judge_drift, take_back
 from engine.optimize.record import WatchedLevel
@@ -93,6 +96,16 @@ def test_of_an_inverse_contract_the_breaker_takes_coins_at_the_mid(paths: Paths,
     assert drift.to_json()["pnl_quote"] == drift.level.pnl_quote
     assert ("loss of 360 in quote currency" in drift.rollback) == trips == bool(drift.rollback)
     assert drift.watched.quote_per_pnl == (60_000.0,)
+
+
+def test_an_inverse_tape_brings_the_mids_of_its_windows(paths: Paths, tmp_path: Path) -> None:
+    market = read_settings(paths.config, "s1").with_run(seed=3, duration_s=20)
+    coins = {"contract": "inverse", "contract_size": Decimal(100), "quote_currency": "USD", "pnl_currency": "SIM"}
+    tape = generate_tape(tmp_path / "tape", SimulatorSettings.model_validate(market.model_dump() | coins))
+    found = fresh_windows(paths, [tape.path], FIRST, 5, "S1")
+    assert found.pnl_currency == "SIM" and len(found.rows) == 4
+    assert found.quote_per_pnl == pytest.approx([25.0] * 4, abs=0.1)  # the price; a window's PnL is a share of a coin
+    assert 0 < abs(found.rows[-1][0] or 0.0) < 0.1
 
 
 def test_windows_of_an_older_state_have_no_price_and_are_unknown_where_one_is_needed(paths: Paths) -> None:
