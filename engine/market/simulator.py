@@ -143,9 +143,16 @@ class SimulatorSettings(ConfigModel):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def with_run(self, *, seed: int | None = None, duration_s: int | None = None) -> SimulatorSettings:
-        """The same market with another seed or length; the expected digests stay only if nothing changed."""
+        """The same market with another seed or length; the expected digests stay only if nothing changed.
+
+        Raises:
+            ConfigError: a seed below 0, or a length below a second.
+        """
         seed = self.seed if seed is None else seed
         duration_s = self.duration_s if duration_s is None else duration_s
+        for name, value, least in (("seed", seed, 0), ("duration_s", duration_s, 1)):
+            if value < least:
+                raise ConfigError(f"{name} {value} is below {least}", where=f"market {self.market}", remedy="give more")
         if (seed, duration_s) == (self.seed, self.duration_s):
             return self
         changes = {"seed": seed, "duration_s": duration_s, "expected_sha256": None}

@@ -291,3 +291,10 @@ def test_with_run_keeps_expectations_only_for_the_same_run() -> None:
     assert settings.with_run(seed=settings.seed, duration_s=settings.duration_s) is settings
     assert settings.with_run(seed=settings.seed + 1).expected_sha256 is None
     assert settings.with_run(duration_s=60).expected_sha256 is None
+
+
+@pytest.mark.parametrize("run", [{"seed": -1}, {"duration_s": 0}])
+def test_a_run_that_cannot_be_is_refused_by_name(run: dict[str, int]) -> None:
+    (name,) = run
+    with pytest.raises(ConfigError, match=f"market s1: {name} {run[name]} is below"):
+        read_settings(CONFIG, "s1").with_run(**run)
