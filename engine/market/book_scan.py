@@ -36,7 +36,6 @@ class BookScan(NamedTuple):
     first_empty_row: int
     gap_count: int
     first_gap_row: int
-    clear_count: int
     valid_ns: int
     span_ns: int
 
@@ -135,7 +134,7 @@ def _scan(
     used_low, used_high = count, -1
     synced, quotable = True, False
     touch_low, touch_high = -1, -1
-    crossed, first_crossed, empty, first_empty, gaps, first_gap, clears = 0, -1, 0, -1, 0, -1, 0
+    crossed, first_crossed, empty, first_empty, gaps, first_gap = 0, -1, 0, -1, 0, -1
     valid_ns = np.int64(0)
     n = len(kind)
     first_ns = last_ns = np.int64(0)
@@ -162,7 +161,6 @@ def _scan(
                     first_gap = row
                 synced = quotable = False
             if flag & CLEAR:
-                clears += 1
                 bids[used_low : used_high + 1] = 0
                 asks[used_low : used_high + 1] = 0
                 used_low, used_high = count, -1
@@ -185,7 +183,7 @@ def _scan(
             touch_low = best_bid if touch_low < 0 else min(touch_low, best_bid)
             touch_high = max(touch_high, best_ask)
     span_ns = last_ns - first_ns
-    marks = (gaps, first_gap, clears, valid_ns, span_ns)
+    marks = (gaps, first_gap, valid_ns, span_ns)
     return (touch_low, touch_high, crossed, first_crossed, empty, first_empty) + marks  # noqa: RUF005  (numba)
 
 

@@ -38,7 +38,7 @@ def slow_scan(columns: Columns, order: np.ndarray) -> tuple[BookScan, dict[int, 
     bids: dict[int, int] = {}
     asks: dict[int, int] = {}
     synced, quotable, last_ns, valid_ns = True, False, None, 0
-    touches, crossed, empty, gaps, clears, touch_at_row = [], [], [], [], 0, {}
+    touches, crossed, empty, gaps, touch_at_row = [], [], [], [], {}
     for row in order:
         exch_ns, _, kind, flags, price, qty = (int(column[row]) for column in columns)
         if quotable:
@@ -50,7 +50,7 @@ def slow_scan(columns: Columns, order: np.ndarray) -> tuple[BookScan, dict[int, 
             gaps.append(row)
             synced = quotable = False
         if kind == MARKER and flags & CLEAR:
-            bids, asks, clears, synced, quotable = {}, {}, clears + 1, True, False
+            bids, asks, synced, quotable = {}, {}, True, False
         bid = max((p for p, q in bids.items() if q), default=0)
         ask = min((p for p, q in asks.items() if q), default=0)
         touch_at_row[int(row)] = (bid, bids.get(bid, 0), ask, asks.get(ask, 0))
@@ -68,7 +68,7 @@ def slow_scan(columns: Columns, order: np.ndarray) -> tuple[BookScan, dict[int, 
     scan = BookScan(
         min((bid for bid, _ in touches), default=0),
         max((ask for _, ask in touches), default=0),
-        len(crossed), first[0], len(empty), first[1], len(gaps), first[2], clears, valid_ns, span_ns,
+        len(crossed), first[0], len(empty), first[1], len(gaps), first[2], valid_ns, span_ns,
     )  # fmt: skip
     return scan, touch_at_row
 
