@@ -91,8 +91,8 @@ def measure(tape: Path, mode: str, folder: Path) -> tuple[float, float, int]:
 
 
 def rows(quick: bool = False, seconds: int = 600) -> list[dict[str, Any]]:
-    """The measurements; `seconds` of the `tight` market, whose messages are the densest; `quick`: 200, since the
-    binance mode begins with a snapshot that a shorter market is over before."""
+    """The measurements; `seconds` of the `tight` market, whose messages are the densest; `quick`: 200; in
+    a shorter one the start-up weighs as much as the frames."""
     seconds = 200 if quick else seconds
     sys.path.insert(0, str(ROOT))
     from engine.market.simulator import generate_tape, read_settings

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +36,7 @@ _BURST = 64
 _LOG = logging.getLogger("nightsoak.venue")
 _LOG.addHandler(logging.NullHandler())  # a client that goes away in its handshake is no news for a terminal
 _ANSWER_S = 0.02
+_SNAPSHOT_S = 10.0
 
 
 class Venue:
@@ -72,6 +74,7 @@ class Venue:
         self._outlet = Outlet(patient=not speed)
         self._books: dict[str, bybit_frames.BookStream] = {}
         self._diffs = {name: binance_frames.DiffStream(market) for name, market in self.markets.items()}
+        self._snapshot_asked = {name: asyncio.Event() for name in self.markets}
         self._started, self._unpaused = asyncio.Event(), asyncio.Event()
         self._unpaused.set()
         self._server: Server | None = None
@@ -162,6 +165,7 @@ class Venue:
                 return _json({"code": -1121, "msg": "Invalid symbol."}, HTTPStatus.BAD_REQUEST)
             if self._outlet.is_on("limit"):
                 return _json({"code": -1003, "msg": "Too many requests."}, HTTPStatus.TOO_MANY_REQUESTS, retry_after=1)
+            self._snapshot_asked[diff.market.symbol].set()
             return _json(diff.snapshot(int(asked.get("limit", 500))))
         if self._outlet.is_on("refuse"):
             return _json({"error": "refused on request"}, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -278,6 +282,8 @@ class Venue:
             diff = self._diffs[market.symbol]
             if (change := diff.follow(message)) is not None:
                 await self._outlet.publish(diff.name, change, is_book=True)
+                if not self.speed and self._outlet.wanted(diff.name):
+                    await self._wait_for_snapshot(self._snapshot_asked[market.symbol])
             return
         for topic, stream in list(self._books.items()):
             if stream.market is not market:
@@ -286,6 +292,13 @@ class Venue:
                 await self._outlet.publish(topic, change, is_book=True)
             elif (same := stream.repeat()) is not None:
                 await self._outlet.publish(topic, same, is_book=False)
+
+    async def _wait_for_snapshot(self, asked: asyncio.Event) -> None:
+        """At the greatest speed a market could be over before whoever has its first update has asked for the book."""
+        if not asked.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asked.wait(), _SNAPSHOT_S)
+            asked.set()
 
     async def _restart(self) -> None:
         for topic, stream in list(self._books.items()):

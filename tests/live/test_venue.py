@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
@@ -20,7 +22,8 @@ from engine.live.lookup import find_instruments
 from engine.live.runner import LiveSource
 from engine.live.venue_thread import VenueThread
 from engine.live.venues import places, read_venues
-from engine.market.tape import Tape
+from engine.market.events import LAST
+from engine.market.tape import Tape, write_tape
 
 VenueOf = Callable[..., VenueThread]
 
@@ -89,6 +92,20 @@ def test_only_known_paths_are_served(venue: VenueThread) -> None:
     rest = venue.endpoint.replace("ws:", "http:")
     assert httpx.get(f"{rest}/v5/private").status_code == 404
     assert httpx.get(f"{rest}/fapi/v1/depth?symbol=NOSUCH").json() == {"code": -1121, "msg": "Invalid symbol."}
+
+
+def test_a_short_market_at_the_greatest_speed_is_not_over_before_its_book_is_asked_for(
+    sample: Tape, venue_of: VenueOf, source_of: Callable[..., LiveSource], until: Callable[..., None], tmp_path: Path
+) -> None:
+    end = int(np.flatnonzero(sample.columns.flags & LAST)[200]) + 1
+    tape = write_tape(tmp_path / "short", sample.columns.part(0, end), instrument=sample.meta.instrument())
+    venue = venue_of(tape, mode="binance", speed=0)
+    source = source_of(venue)
+    until(lambda: venue.finished, "end of the market")
+    source.wait_ready(10)
+    market, live = venue.venue.markets["SIMUSDT"], source.symbols["SIMUSDT"].live
+    until(lambda: (live.bids, live.asks) == (market.bids.lots, market.asks.lots), "whole book")
+    assert len(source.rows_until(source.now_ns()).kind) > 400 and source.counters.gaps == 0
 
 
 @pytest.mark.parametrize("feed", ["bybit", "binance"])
