@@ -300,7 +300,7 @@ def test_nightsoak_run_waits_and_says_what_came_out(up: Up, scheduled: dict[str,
     assert done.stdout.strip() == scheduled["state"]["message"]
     done = up.cli(sys.executable, "-m", "nightsoak", "run", "soak-3y")
     assert done.returncode == 2
-    assert "nightly-soak, " in done.stderr
+    assert done.stderr == "error: soak-3y: no such deployment; did you mean 'soak-3h'?\n"
 
 
 def test_status_and_a_second_up(up: Up, scheduled: dict[str, Any]) -> None:
