@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.champion.award import award
 from engine.champion.challengers import Challenger
-from engine.champion.change import Champion
+from engine.champion.change import Champion, utc_text
 from engine.champion.evidence import Paired
 from engine.champion.gate_windows import pooled_kpis
 from engine.champion.ledger import INCONCLUSIVE, PROMOTE, Grant
@@ -110,7 +110,9 @@ def confirm(
         judged = replace(judged, verdict="INCONCLUSIVE")
         return replace(done, judgement=judged, reason=f"{INCONCLUSIVE}: {reason}{on}{_and(done.ended, champion)}")
     if judged.verdict == INCONCLUSIVE:
-        waits = _missing(judged, done.nights_missing)
+        since, waits = max(challenger.since_utc, reign.since_utc), _missing(judged, done.nights_missing)
+        if since > utc_text(at_utc):
+            waits = f"no window counts before {since}, which is still to come by this machine's clock: set it right"
         return replace(done, reason=f"{INCONCLUSIVE}: {judged.reason}; {waits}{on}{_and(done.ended, champion)}")
     became = award(
         wh,

@@ -266,6 +266,22 @@ def test_changed_by_hand_between_verdict_and_promotion_nothing_is_promoted(
     assert "not promoted: operator made" in done.reason and store.challengers() == (waiting,)
 
 
+def test_proposed_by_a_clock_that_stood_ahead_it_says_why_nothing_counts(store, nights, sets) -> None:
+    ahead = store.propose(sets[0], why="screened", origin="tune-1", at_utc=datetime(2031, 1, 1, tzinfo=UTC))
+    nights(1, 0.9)
+    done = judged(store, ahead)
+    assert (done.judgement.verdict, done.judgement.windows_usable) == ("INCONCLUSIVE", 0)
+    assert "no window counts before 2031-01-01" in done.reason and "set it right" in done.reason
+
+
+def test_where_it_is_unknown_what_was_spent_nothing_is_promoted(store, waiting, nights) -> None:
+    nights(1, 0.9)
+    (store.folder / "evidence.jsonl").write_bytes(b"not json\n")
+    with pytest.raises(StorageError, match="line 1 is damaged, and with it what was spent"):
+        judged(store, waiting)
+    assert store.current().seq == 0 and store.challengers() == (waiting,)
+
+
 def test_one_that_is_the_champion_leaves_the_list(store, waiting, nights, sets) -> None:
     """As a kill between promotion and list leaves it."""
     nights(1, 0.9)
