@@ -16,6 +16,7 @@ from engine.market.events import BUY, CLEAR, DEPTH, GAP, LAST, MARKER, Array, Co
 
 MARGIN_RATIO = 0.02
 MARGIN_TICKS = 200
+_FIRST_EVENTS = 1 << 16
 _NO_ORDER = np.zeros(0, np.int64)
 
 
@@ -90,19 +91,22 @@ def touch_at(columns: Columns, rows: Array) -> tuple[Array, Array, Array, Array]
     return out[0], out[1], out[2], out[3]
 
 
-def first_mid2(columns: Columns, events_at_once: int = 1 << 16) -> int:
+def first_mid2(columns: Columns) -> int:
     """Bid + ask in ticks at the first message end with a two-sided, uncrossed book; 0 where there is none.
 
     What a run's sizes in quote currency are turned into lots at: known when the run starts, and no later.
     """
-    for stop in range(events_at_once, len(columns.kind) + events_at_once, events_at_once):
+    stop = _FIRST_EVENTS
+    while True:
         part = columns.part(0, stop)
         rows = np.flatnonzero(part.flags & LAST)
         bids, _, asks, _ = touch_at(part, rows)
         both = np.flatnonzero((bids > 0) & (asks > bids))
         if len(both):
             return int(bids[both[0]] + asks[both[0]])
-    return 0
+        if stop >= len(columns.kind):
+            return 0
+        stop *= 2  # the book is built anew each time: so it is read twice at most
 
 
 @allocating

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.market import book_scan
 from engine.market.book_scan import BookScan, price_window, scan_book, touch_at
 from engine.market.events import BUY, CLEAR, DEPTH, GAP, LAST, MARKER, TRADE, Columns
 
@@ -135,3 +136,14 @@ def test_a_book_crossed_inside_a_message_only_is_not_crossed() -> None:
     assert scan_book(columns.part(0, 2)).crossed_message_ends == 0
     columns.flags[1] |= LAST
     assert (scan_book(columns).crossed_message_ends, scan_book(columns).first_crossed_row) == (1, 1)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 64])
+def test_the_first_mid_is_that_of_the_first_whole_book(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(book_scan, "_FIRST_EVENTS", at_once)
+    bids = [(DEPTH, True, True, 0, price, 1, 1) for price in (95, 96, 97)]
+    crossed = [(DEPTH, False, True, 0, 96, 1, 1), (DEPTH, False, False, 0, 96, 0, 1)]
+    whole = (DEPTH, False, True, 0, 100, 1, 1)
+    assert book_scan.first_mid2(columns_of([*bids, *crossed, whole, (DEPTH, True, True, 0, 98, 1, 1)])) == 97 + 100
+    assert book_scan.first_mid2(columns_of([*bids, *crossed])) == 0
+    assert book_scan.first_mid2(Columns.empty(0)) == 0
