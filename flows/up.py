@@ -3,7 +3,8 @@
 All are children in sessions of their own, so that Ctrl-C reaches only us and they are ended in order: the runs first,
 which report what they have, then the worker, then the server, which still hears of it. A child follows us when
 we are killed (flows.child, flows.server), a run follows its worker (flows.job). What a dead worker leaves becomes our
-child on Linux, so that nothing is left running when we end. A server or worker that dies is started again.
+child on Linux, so that nothing is left running when we end. A server or worker that dies is started again, and so is a
+server that hangs.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from engine.errors import RunError
 from engine.paths import CHECKOUT
 from flows.database import SHARED, is_postgresql, masked, without_url
 from flows.environment import HEARTBEAT_S
-from flows.server_record import ServerRecord, remove_record, write_record
+from flows.server_record import ServerRecord, answers, remove_record, write_record
 
 _READY_S = 180.0
+_MUTE_S = 180.0
 _GRACE_S = {"deploy": 1.0, "worker": 5.0, "runs": 15.0, "server": 5.0}
 _MOST_RESTARTS = 5
 _PR_SET_CHILD_SUBREAPER = 36
@@ -84,6 +86,7 @@ class Crew:
             self._environment = {SHARED: "1"} | self._environment
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts = 0
+        self._answered_s = 0.0
 
     def __enter__(self) -> Self:
         _adopt_orphans()
@@ -117,11 +120,12 @@ class Crew:
         write_record(self.home, ServerRecord(os.getpid(), self.api_url, self.ui_url))
 
     def revive(self) -> list[str]:
-        """Start again what has died; their names.
+        """Start again what has died, and a server that has not answered for minutes; their names.
 
         Raises:
             RunError: it keeps dying.
         """
+        self._kill_mute_server()
         dead = [name for name, child in self._children.items() if child.poll() is not None]
         for name in dead:
             self._restarts += 1
@@ -129,6 +133,14 @@ class Crew:
                 raise self._failed(name, f"died again after {_MOST_RESTARTS} restarts")
             self._start(name, "ab")
         return dead
+
+    def _kill_mute_server(self) -> None:
+        server = self._children.get("server")
+        if server is None or answers(f"{self.api_url}/health"):
+            self._answered_s = time.monotonic()
+        elif time.monotonic() - self._answered_s > _MUTE_S:
+            server.kill()
+            server.wait()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -144,6 +156,8 @@ class Crew:
         self._end("server")
 
     def _start(self, name: str, mode: str) -> None:
+        if name == "server":
+            self._answered_s = time.monotonic()
         with self._log(name).open(mode) as log:
             self._children[name] = subprocess.Popen(
                 self._argv[name],

@@ -19,7 +19,8 @@ import pytest
 from engine.paths import CHECKOUT
 from flows.api import Api, Run
 from flows.environment import free_port
-from flows.server_record import running_server
+from flows.server_record import answers, running_server
+from flows.up import Crew
 
 pytestmark = [pytest.mark.soak, pytest.mark.skipif(sys.platform != "linux", reason="follows processes through /proc")]
 LONG = {
@@ -28,6 +29,7 @@ LONG = {
     "window_seconds": 2,
     "auto_tune": True,
 }
+WAIT_S = 240.0
 _KEPT = ("PREFECT_", "NIGHTSOAK_")
 
 
@@ -212,3 +214,25 @@ def test_no_server_answers_at_the_start(
     assert not paths.journals.exists(), "a run was begun that nobody could follow"
     seen = f"{line.replace(str(port), 'PORT')} (exit 3, after {seconds:.0f} s)"
     row("server_absent", seen=seen, lost="nothing was begun", seconds=None)
+
+
+def test_a_frozen_server_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server alone of what `nightsoak up` looks after, with a shorter limit than three minutes."""
+    monkeypatch.setattr("flows.up._MUTE_S", 3.0)
+    port = free_port()
+    crew = Crew(tmp_path, port)
+    crew._argv = {"server": crew._argv["server"]}
+    with crew:
+        frozen = crew._children["server"]
+        end_s = time.monotonic() + WAIT_S
+        while not answers(f"{crew.api_url}/health"):
+            assert time.monotonic() < end_s, "the server does not start"
+            time.sleep(0.1)
+        assert crew.revive() == []
+        os.kill(frozen.pid, signal.SIGSTOP)
+        while not (again := crew.revive()):
+            assert time.monotonic() < end_s, "nobody notices"
+            time.sleep(0.1)
+        assert again == ["server"]
+        assert frozen.poll() == -signal.SIGKILL
+        assert crew._children["server"].poll() is None
