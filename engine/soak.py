@@ -31,7 +31,7 @@ class SoakSettings(ConfigModel):
     feed            replay: a tape; bybit, binance: the venue's live feed, which is recorded (paper fills, real time)
     endpoint        ws://host:port instead of the venue's own addresses
     tape            folder of the tape to replay; empty: the generated market of config/simulator/s1.json
-    symbols         the symbol expected on the tape, or subscribed to; empty: whatever the tape holds
+    symbols         the symbol expected on the tape (empty: whatever it holds), or those subscribed to: a run each
     profile         config/profiles/market_maker_<profile>.json; empty: MM_PROFILE, else S1
     overrides       a parameter set to start from; empty: the symbol's champion, else the table's initial values
     hours           at most so much market time; on a live feed real time
@@ -59,12 +59,20 @@ class SoakSettings(ConfigModel):
             raise ValueError("a tape is replayed, a live feed is recorded: give --tape or --feed")
         if self.endpoint and not self.live:
             raise ValueError("an endpoint is for a live feed: add --feed bybit or --feed binance")
+        if len(set(self.symbols)) < len(self.symbols):
+            raise ValueError("a symbol is given twice")
         return self
 
     @property
     def live(self) -> bool:
         """Whether the market is a live feed."""
         return self.feed != "replay"
+
+    def one_each(self) -> tuple[SoakSettings, ...]:
+        """The settings of each run: a live soak of several symbols has one for each, side by side."""
+        if not self.live or len(self.symbols) < 2:
+            return (self,)
+        return tuple(self.model_copy(update={"symbols": (symbol,)}) for symbol in self.symbols)
 
     def command(self, profile: str) -> list[str]:
         """The words after `nightsoak` that ask for the same run."""

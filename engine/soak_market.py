@@ -25,6 +25,8 @@ from engine.soak import NS_PER_S, RunPlan, Schedule, SoakSettings, cut_span
 MARKET = "s1"
 LEAD_NS = 8 * NS_PER_S
 """From the planning of a live run to its first second: the bot starts, connects and gets its first book."""
+LEAD_MORE_NS = 4 * NS_PER_S
+"""More of it for every further run beside it: planning one takes a second, starting its bot two of a core."""
 _SECONDS_PER_HOUR = 3600
 
 
@@ -78,13 +80,24 @@ def find_market(
     """The market of a run, ready: the default tape is generated on first use, a venue is asked for the symbol's grid.
 
     Args:
-        schedule: that of a run that is done again; by default it follows from tape and settings, or from the clock.
+        schedule: that of a run that is done again, or of several that begin together; by default it follows from tape
+            and settings, or from the clock.
 
     Raises:
         InputError: as `check_market`; also a damaged tape, or a symbol that the venue does not list.
         FeedError: the venue does not answer.
     """
-    return _live(settings) if settings.live else _replayed(settings, paths, progress, schedule)
+    return _live(settings, schedule) if settings.live else _replayed(settings, paths, progress, schedule)
+
+
+def live_schedule(settings: SoakSettings, runs: int = 1) -> Schedule:
+    """The hours asked for, from some seconds after now: the same for all `runs` that begin together.
+
+    Raises:
+        InputError: the hours are too few for the iterations.
+    """
+    lead_ns = LEAD_NS + (runs - 1) * LEAD_MORE_NS
+    return _asked(settings, -(-(time.time_ns() + lead_ns) // NS_PER_S) * NS_PER_S)
 
 
 def recorded(plan: RunPlan) -> RunPlan:
@@ -167,10 +180,9 @@ def live_instrument(settings: SoakSettings) -> Instrument:
     return find_instruments(settings.feed, [_one_symbol(settings)], settings.endpoint, read_venues())[0]
 
 
-def _live(settings: SoakSettings) -> RunMarket:
+def _live(settings: SoakSettings, schedule: Schedule | None) -> RunMarket:
     instrument = live_instrument(settings)
-    start_ns = -(-(time.time_ns() + LEAD_NS) // NS_PER_S) * NS_PER_S
-    schedule = _asked(settings, start_ns)
+    schedule = schedule or live_schedule(settings)
     facts = {
         "name": "",
         "default": False,
@@ -201,9 +213,9 @@ def _asked(settings: SoakSettings, start_ns: int) -> Schedule:
 def _one_symbol(settings: SoakSettings) -> str:
     if len(settings.symbols) != 1:
         raise InputError(
-            f"{len(settings.symbols)} symbols are named; a soak on a live feed has one",
+            "no symbol is named, and a live feed has many" if not settings.symbols else "a run has one symbol",
             where="--symbols",
-            remedy="name one, such as --symbols BTCUSDT, and start another soak for each other one",
+            remedy="name one or more, such as --symbols BTCUSDT ETHUSDT",
         )
     return settings.symbols[0]
 

@@ -55,7 +55,8 @@ def check_inputs(settings: SoakSettings, paths: Paths) -> None:
     load_gates(paths.config)
     for folder in (paths.datasets, paths.reports):
         check_writable(folder)
-    _check_params(settings, paths, check_market(settings, paths))
+    for one in settings.one_each():
+        _check_params(one, paths, check_market(one, paths))
 
 
 def make_plan(
@@ -72,7 +73,7 @@ def make_plan(
     Args:
         run_id: the id to use where a run is done again; a new one by default.
         companions: those of a run that is done again; by default whoever waits now, if the champion starts.
-        schedule: that of a run that is done again.
+        schedule: that of a run that is done again, or of several live runs that begin together.
         progress: called with the share of the default tape that is generated, 0..1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The nightly job: soak from the champion, watch it, confirm challengers, look for new ones, tell the operator."""
+"""The nightly job, for each symbol: soak from its champion, watch it, confirm challengers, look for new ones, tell."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ def tell_of_crash(flow: Flow[..., object], run: FlowRun, state: State) -> None:
 
 @flow(name="soak", persist_result=False, validate_parameters=False, on_crashed=[tell_of_crash])
 @job
-def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple[Report, str]:
-    """One night, from the champion's first quote to the notice in the morning."""
+def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple[tuple[Report, ...], str]:
+    """One night, from the champions' first quotes to the notices in the morning."""
+    messages = []
     with notice_if_crashed("nightly-soak"), one_soak() as lock:
-        plan, report = soak_through(settings, lock)
-        watched = watch_champion(plan)
-        confirmed = confirm_challengers(plan)
-        found = search_night(plan, tuning)
-        settle_night(report, watched, confirmed, found)
-        message = publish_report(report.folder)
-        send_notice(report.folder)
-    return report, message
+        soaked = soak_through(settings, lock)
+        for plan, report in soaked.done:
+            watched = watch_champion(plan)
+            confirmed = confirm_challengers(plan)
+            found = search_night(plan, tuning)
+            settle_night(report, watched, confirmed, found)
+            messages.append(publish_report(report.folder))
+            send_notice(report.folder)
+        reports = soaked.all_or_raise()
+    return reports, "; ".join(messages)

@@ -19,7 +19,7 @@ def showing_progress() -> Iterator[Listener]:
         yield _notices
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
@@ -28,24 +28,32 @@ def showing_progress() -> Iterator[Listener]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=None, detail="")
-        net_bps: float | None = None
+        rows = {"": progress.add_task("starting", total=None, detail="")}
+        net_bps: dict[str, float | None] = {}
+
+        def row_of(symbol: str) -> TaskID:
+            """Each market has a line of its own; the first takes that of the start."""
+            if symbol not in rows:
+                rows[symbol] = rows.pop("") if "" in rows else progress.add_task("starting", total=None, detail="")
+            return rows[symbol]
 
         def show(message: dict[str, Any]) -> None:
-            nonlocal net_bps
-            event = message["event"]
+            event, symbol = message["event"], message.get("symbol", "")
+            task = row_of(symbol) if symbol or "" in rows else next(iter(rows.values()))
             if event == "generating":
                 share = message["share"]
                 progress.update(task, description="generating the market", total=1.0, completed=share, detail="")
             elif event == "planned":
-                progress.update(task, description="starting the bot", total=message["windows"], completed=0, detail="")
+                said = f"{symbol}: starting the bot"
+                progress.update(task, description=said, total=message["windows"], completed=0, detail="")
             elif event == "measured":
-                net_bps = message["net_bps"]
+                net_bps[symbol] = message["net_bps"]
             elif event == "progress":
                 done, windows = message["window"] + 1, message["windows"]
-                net = "net_bps not known yet" if net_bps is None else f"net_bps {net_bps:.2f} so far"
+                known = net_bps.get(symbol)
+                net = "net_bps not known yet" if known is None else f"net_bps {known:.2f} so far"
                 detail = f"{net}, {message['events_per_s']:,} events/s"
-                progress.update(task, description=f"window {done}/{windows}", completed=done, detail=detail)
+                progress.update(task, description=f"{symbol}: window {done}/{windows}", completed=done, detail=detail)
             elif event == "tuning":
                 best = "" if message["best_bps"] is None else f"best {message['best_bps']:+.3f} bps"
                 done, trials = message["done"], message["trials"]
@@ -63,6 +71,9 @@ def _notices(message: dict[str, Any]) -> None:
     elif message["event"] == "note":
         say(f"note: {message['text']}")
     elif message["event"] == "restarted":
-        say(f"the bot died and is started again, {message['restarts']} of {message['limit']}: {message['reason']}")
+        count = f"{message['restarts']} of {message['limit']}"
+        say(f"the bot of {message['symbol']} died and is started again, {count}: {message['reason']}")
+    elif message["event"] == "failed":
+        say(f"{message['symbol']}: the run is over, the others go on: {message['reason']}")
     elif message["event"] == "overrides_refused":
         say(f"overrides refused, the former parameters stay: {message['reason']}")

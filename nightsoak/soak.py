@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="default: replay; else the venue's live feed, on paper",
     )
     soak.add_argument("--endpoint", metavar="URL", default="", help="ws://host:port instead of the venue's own")
-    soak.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="the symbol expected on the tape")
+    soak.add_argument(
+        "--symbols",
+        nargs="+",
+        default=(),
+        metavar="SYMBOL",
+        help="the one expected on the tape, or those of the live feed: a run each, side by side",
+    )
     soak.add_argument("--profile", default="", help="a profile of config/profiles/ (default: MM_PROFILE, else S1)")
     soak.add_argument("--matrix", metavar="NAME", default="", help="driver matrix; seed: the one first proposed")
     soak.add_argument("--overrides", metavar="F", default="", help="start from these parameters, not the champion's")
@@ -60,6 +66,8 @@ def _soak(args: argparse.Namespace) -> int:
     for export in filter(None, (args.export_json, args.export_md)):
         if export.is_dir():
             raise InputError("is a folder", where=str(export), remedy="name a file")
+        if len(settings.one_each()) > 1:
+            raise InputError("one file for several symbols", where=str(export), remedy="copy from their report folders")
     # What will fail is refused here, before seconds go into starting Prefect; the flow checks it all again.
     paths = Paths.from_environment()
     check_inputs(settings, paths)
@@ -68,12 +76,14 @@ def _soak(args: argparse.Namespace) -> int:
     if settings.live:
         from engine.soak_market import live_instrument
 
-        live_instrument(settings)
+        for one in settings.one_each():
+            live_instrument(one)
     what = f"soak: {settings.hours:g} h of market time in {settings.iterations} iterations"
-    report = run_flow(lambda: _flow(settings), what=what, debug=args.debug)
-    _export(report, args.export_json, args.export_md)
-    print_verdict(report.folder)
-    return 1 if args.gate and report.verdict not in _PASSES else 0
+    reports = run_flow(lambda: _flow(settings), what=what, debug=args.debug)
+    _export(reports[0], args.export_json, args.export_md)
+    for report in reports:
+        print_verdict(report.folder)
+    return 1 if args.gate and any(report.verdict not in _PASSES for report in reports) else 0
 
 
 def _settings(args: argparse.Namespace) -> SoakSettings:
@@ -88,7 +98,7 @@ def _settings(args: argparse.Namespace) -> SoakSettings:
     return parse_config(json.dumps(given), SoakSettings, where="soak")
 
 
-def _flow(settings: SoakSettings) -> Callable[[], Report]:
+def _flow(settings: SoakSettings) -> Callable[[], Sequence[Report]]:
     from flows.soak import soak
 
     return lambda: soak(settings)

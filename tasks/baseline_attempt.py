@@ -5,25 +5,22 @@ from __future__ import annotations
 from engine.baseline.ladder import Ladder, Market, plan_attempt
 from engine.baseline.presets import Preset
 from engine.baseline.record import AttemptRun, read_run
-from engine.soak_steps import reach_edge, report
-from tasks.listening import tell
-from tasks.run_bot import running_bot
+from engine.soak_steps import report
+from tasks.listening import tell_planned
+from tasks.run_bot import running_bots
 from tasks.step import step
-from tasks.write_report import partial_report_if_stopped
+from tasks.write_report import partial_reports_if_stopped
 
 
 @step
 def run_attempt(ladder: Ladder, preset: Preset, market: Market) -> AttemptRun:
-    """As a soak without tuning: nothing is decided between iterations, so nothing is measured there either.
-
-    `latest` stays: it leads to soaks, and an attempt is a part of its ladder.
-    """
+    """As a soak without tuning: nothing is decided between iterations, so nothing is measured there either."""
     plan, notes = plan_attempt(ladder, preset, market)
-    windows = plan.schedule.windows
-    tell({"event": "planned", "run_id": plan.run_id, "notes": plan.notes, "windows": windows})
-    with partial_report_if_stopped(plan, latest=False), running_bot(plan) as bot:
+    tell_planned(plan)
+    with partial_reports_if_stopped([plan]), running_bots([plan]) as bots:
+        (bot,) = bots.at_work
         for iteration in range(plan.schedule.iterations):
             if iteration:
                 bot.go_on(iteration)
-            reach_edge(plan, bot.messages, iteration, tell)
-    return read_run(plan, report(plan, latest=False).folder, notes)
+            bots.reach_edge(iteration)
+    return read_run(plan, report(plan).folder, notes)

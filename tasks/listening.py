@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from engine.bot.protocol import Message
+from engine.soak import RunPlan
 from engine.soak_steps import Listener
 
 
@@ -19,7 +20,7 @@ _listener: ContextVar[Listener] = ContextVar("listener", default=_nobody)
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Send the messages of runs inside the block to `listener`: those of the bot and those of the steps."""
+    """Send the messages of runs inside the block to `listener`: those of the bots and those of the steps."""
     token = _listener.set(listener)
     try:
         yield
@@ -42,3 +43,9 @@ def also_listening(listener: Listener) -> Iterator[None]:
 
 def tell(message: Message) -> None:
     _listener.get()(message)
+
+
+def tell_planned(plan: RunPlan) -> None:
+    """What a run is going to be."""
+    known = {"run_id": plan.run_id, "symbol": plan.symbol, "notes": plan.notes, "windows": plan.schedule.windows}
+    tell({"event": "planned", **known})

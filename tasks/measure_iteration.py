@@ -11,5 +11,5 @@ from tasks.step import step
 @step
 def measure_iteration(plan: RunPlan, iteration: int) -> Measured:
     measured = measure(plan, iteration)
-    tell({"event": "measured", "iteration": iteration, "net_bps": measured.net_bps})
+    tell({"event": "measured", "symbol": plan.symbol, "iteration": iteration, "net_bps": measured.net_bps})
     return measured

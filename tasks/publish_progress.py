@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
 import httpx
@@ -20,8 +20,16 @@ _EVERY_S = 3.0
 
 
 @contextmanager
-def publishing_progress(plan: RunPlan) -> Iterator[None]:
-    """Publish the progress of the run inside the block. A server that does not answer is not asked again."""
+def publishing_progress(plans: Sequence[RunPlan]) -> Iterator[None]:
+    """Publish the progress of the runs inside the block. A server that does not answer is not asked again."""
+    with ExitStack() as bars:
+        for plan in plans:
+            bars.enter_context(_bar(plan))
+        yield
+
+
+@contextmanager
+def _bar(plan: RunPlan) -> Iterator[None]:
     key = artefact_key("soak", plan.symbol, "progress")
     try:
         artifact_id = create_progress_artifact(0.0, key=key, description=f"run {plan.run_id}")
@@ -30,17 +38,17 @@ def publishing_progress(plan: RunPlan) -> Iterator[None]:
         yield
         return
     assert isinstance(artifact_id, UUID)
-    with also_listening(_Bar(artifact_id, plan.run_id)):
+    with also_listening(_Bar(artifact_id, plan)):
         yield
 
 
 class _Bar:
-    def __init__(self, artifact_id: UUID, run_id: str) -> None:
-        self.artifact_id, self.run_id = artifact_id, run_id
+    def __init__(self, artifact_id: UUID, plan: RunPlan) -> None:
+        self.artifact_id, self.plan = artifact_id, plan
         self._next_s = 0.0
 
     def __call__(self, message: Message) -> None:
-        if message["event"] != "progress":
+        if message["event"] != "progress" or message["symbol"] != self.plan.symbol:
             return
         done, windows = message["window"] + 1, message["windows"]
         now_s = time.monotonic()
@@ -48,7 +56,7 @@ class _Bar:
             return
         self._next_s = now_s + _EVERY_S
         try:
-            said = f"run {self.run_id}: window {done} of {windows}"
+            said = f"run {self.plan.run_id}: window {done} of {windows}"
             update_progress_artifact(self.artifact_id, progress=100.0 * done / windows, description=said)
         except httpx.HTTPError:
             self._next_s = float("inf")

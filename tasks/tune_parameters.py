@@ -13,5 +13,5 @@ from tasks.step import step
 def tune_parameters(plan: RunPlan, measured: Measured) -> Decision:
     """In a run that is not auto-tuned nothing is decided and the overrides stay whatever the user makes them."""
     decision = tune(plan, measured)
-    tell({"event": "decided", "iteration": measured.iteration, "note": decision.note})
+    tell({"event": "decided", "symbol": plan.symbol, "iteration": measured.iteration, "note": decision.note})
     return decision

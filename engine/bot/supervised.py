@@ -7,6 +7,7 @@ a bot: its paper orders, and the market time until the next one has its first bo
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -36,6 +37,8 @@ class SupervisedBot:
         self._process = self._bot(resume=False)
         self._edges: list[int] = []
         self._answers: list[dict[str, Any]] = []
+        self._changing = threading.Lock()
+        self._is_left = False
 
     def __enter__(self) -> Self:
         self._process.__enter__()
@@ -44,6 +47,8 @@ class SupervisedBot:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with self._changing:
+            self._is_left = True
         self._process.__exit__(kind, error, trace)
 
     def _bot(self, *, resume: bool) -> BotProcess:
@@ -65,6 +70,8 @@ class SupervisedBot:
         A restart is told as {"event": "restarted", "restarts", "limit", "reason"}. An edge that was told is not told
         again; if it was answered, the new bot gets the same answer.
 
+        Who reads may be another thread than the one that leaves the block; then none is started any more.
+
         Raises:
             BotError: the bot could not go on, or died too often.
         """
@@ -81,7 +88,7 @@ class SupervisedBot:
                     yield message
                 return
             except BotDiedError as death:
-                if self.restarts >= self.settings.restarts:
+                if self._is_left or self.restarts >= self.settings.restarts:
                     raise
                 reason = death.what.splitlines()[0]
             self._process.__exit__(None, None, None)
@@ -93,8 +100,11 @@ class SupervisedBot:
             limit = self.settings.restarts
             yield {"event": "restarted", "restarts": self.restarts, "limit": limit, "reason": reason}
             time.sleep(self.settings.first_pause_s * 2 ** (self.restarts - 1))
-            self._process = self._bot(resume=resume)
-            self._process.__enter__()
+            with self._changing:
+                if self._is_left:
+                    raise BotDiedError(reason, where=self.plan.run_id, remedy="run the soak again")
+                self._process = self._bot(resume=resume)
+                self._process.__enter__()
 
 
 def _has_records(plan: RunPlan) -> bool:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.live.venue_thread import VenueThread
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
+from engine.soak import RunPlan
 from engine.soak_plan import soak_lock
 from nightsoak.__main__ import main
 
@@ -51,6 +53,28 @@ def test_a_soak_ends_with_verdict_report_and_hint_and_the_gate_decides_the_exit_
     assert "Traceback" not in err
     assert (tmp_path / "m.json").read_bytes() == (folder / "soak_metrics.json").read_bytes()
     assert (tmp_path / "deep" / "r.md").read_bytes() == (folder / "SOAK_RESULTS.md").read_bytes()
+
+
+@pytest.mark.soak
+def test_two_symbols_of_a_feed_are_two_runs_side_by_side(paths: Paths) -> None:
+    sample = Tape.open(CHECKOUT / "datasets" / "sample")
+    words = ["--hours", "0.01", "--iterations", "3", "--window-seconds", "6", "--auto-tune"]
+    with VenueThread(sample, sample, symbols=("AAAUSDT", "BBBUSDT"), loop=True) as venue:
+        live = ["--feed", "bybit", "--endpoint", venue.endpoint, "--symbols", "AAAUSDT", "BBBUSDT"]
+        out, err = nightsoak("soak", *live, *words).communicate(timeout=240)
+    assert "Traceback" not in err
+    plans = [RunPlan.read(file) for file in sorted((paths.datasets / "runs").glob("*/plan.json"))]
+    assert [plan.symbol for plan in plans] == ["AAAUSDT", "BBBUSDT"]
+    assert plans[0].schedule == plans[1].schedule
+    assert (paths.reports / "latest").resolve().name == plans[0].run_id
+    for plan in plans:
+        assert re.search(rf"^report: \S*{plan.run_id}\S*SOAK_RESULTS\.md$", out, re.MULTILINE), out + err
+        (folder,) = paths.reports.glob(f"*/{plan.run_id}")
+        edge = json.loads((folder / "EDGE_REPORT.json").read_text())
+        assert len(edge["windows"]) == plan.schedule.windows and edge["totals"]["coverage_pct"] > 99
+        gate = json.loads((folder / "KPI_GATE.json").read_text())
+        assert {check["metric"]: check["label"] for check in gate["checks"]}["parity"] == "SUCCESS"
+        assert paths.overrides(plan.symbol).exists()
 
 
 @pytest.mark.slow

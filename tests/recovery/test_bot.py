@@ -51,7 +51,7 @@ def test_a_killed_bot_goes_on_in_its_replay(
     _, said = soak.communicate(timeout=240)
     assert soak.returncode == 0, said
     (line,) = (line for line in said.splitlines() if "started again" in line)
-    assert line.startswith("the bot died and is started again, 1 of 3: ")
+    assert line.startswith("the bot of SIMUSDT died and is started again, 1 of 3: ")
     plan = newest_plan(paths)
     written = check_whole(plan)
     assert written[-1]["reason"] == "complete"
@@ -115,7 +115,7 @@ def test_a_killed_bot_goes_on_live(gone_live: Callable[..., GoneLive], row: Call
     found = gone_live(signal.SIGKILL, Supervision())
     row(
         "bot_live",
-        seen=f"the bot died and is started again, 1 of 3: {found.reason}",
+        seen=f"the bot of SIMUSDT died and is started again, 1 of 3: {found.reason}",
         lost=f"no journalled record; {found.blind_s:.0f} s of market, a gap",
         seconds=found.seconds,
     )
@@ -128,7 +128,7 @@ def test_a_frozen_bot_is_killed_and_goes_on_live(gone_live: Callable[..., GoneLi
     assert found.reason == "said nothing for 5 s and was killed"
     row(
         "hung",
-        seen=f"the bot died and is started again, 1 of 3: {found.reason} (60 s unless set otherwise)",
+        seen=f"the bot of SIMUSDT died and is started again, 1 of 3: {found.reason} (60 s unless set otherwise)",
         lost=f"no journalled record; {found.blind_s:.0f} s of market, a gap",
         seconds=found.seconds,
     )
