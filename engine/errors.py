@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_SHOWN = 8
+_SHOWN = 80
 
 
 class NightsoakError(Exception):
@@ -102,5 +102,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name.casefold(), folded, 1, cutoff=0.7)
     if near:
         return f"did you mean {folded[near[0]]!r}?"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"known ones: {', '.join(names[:_SHOWN]) or 'none'}{more}"
+    shown = names[:1]
+    while len(shown) < len(names) and len(", ".join(names[: len(shown) + 1])) <= _SHOWN:
+        shown.append(names[len(shown)])
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"known ones: {', '.join(shown) or 'none'}{more}"

@@ -79,7 +79,9 @@ def read_parameter_sets(path: Path, rule: str, step_ms: float = 100.0) -> list[d
     """
     try:
         sets = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path), remedy="check --params") from error
+    except ValueError as error:
         raise InputError(
             f"is no JSON list of parameter sets: {error}", where=str(path), remedy="write [{...}, ...]"
         ) from error

@@ -30,3 +30,11 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
     return int(text)
+
+
+def port(text: str) -> int:
+    """A port; 0: any free one."""
+    value = whole_number(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return value

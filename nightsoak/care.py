@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nightsoak.arguments import whole_number
 from nightsoak.console import emit_json, hint, say
-
-LOCK_WAIT_S = 2.0
+from nightsoak.warehouse import LOCK_WAIT_S, open_warehouse
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,7 +23,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     restore.set_defaults(run=run_restore)
 
     prune = commands.add_parser("prune", help="remove runs whose journals have not been touched for some days")
-    prune.add_argument("--keep-days", type=int, required=True, metavar="N", help="days that a run is kept for")
+    prune.add_argument("--keep-days", type=whole_number, required=True, metavar="N", help="days that a run is kept for")
     prune.add_argument("--dry-run", action="store_true", help="say what would go, remove nothing")
     prune.set_defaults(run=run_prune)
 
@@ -87,12 +87,10 @@ def run_prune(args: argparse.Namespace) -> int:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    from engine.warehouse.db import Warehouse
     from engine.warehouse.export import export_tables
     from engine.warehouse.runs import resolve_run
 
-    _, database = _places(args)
-    with Warehouse(database, wait_s=LOCK_WAIT_S) as wh:
+    with open_warehouse(args) as wh:
         run_id = None if args.run_ref is None else resolve_run(wh, args.run_ref)
         rows = export_tables(wh, args.folder, run_id=run_id)
     if args.json:

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 WIDTH = 100
+QUIET_S = 2.0
 
 
 def say(message: str) -> None:
@@ -58,11 +60,21 @@ def near_path(path: Path) -> str:
 
 @contextmanager
 def long_work(what: str) -> Iterator[None]:
-    """A line when it begins and one when it is done, where no terminal shows its progress."""
+    """Where no terminal shows its progress: a line that it has begun, and one that it is done.
+
+    What is done, or fails, within two seconds is no long work.
+    """
     if sys.stderr.isatty():
         yield
         return
     began = time.monotonic()
-    say(f"{what} ...")
-    yield
-    say(f"{what.partition(':')[0]}: done after {time.monotonic() - began:.0f} s")
+    timer = threading.Timer(QUIET_S, say, [f"{what} ..."])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    seconds = time.monotonic() - began
+    if seconds >= QUIET_S:
+        say(f"{what.partition(':')[0]}: done after {seconds:.0f} s")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nightsoak.arguments import whole_number
-from nightsoak.console import emit_json, hint, say
+from nightsoak.console import emit_json, hint, long_work, paragraph, say
 
 if TYPE_CHECKING:
     from engine.tuning.calibration import Figure
     from engine.tuning.judge import Effect, Judgement
 
 _OWN_RATE_WARNING = 8.0
+_NAME_WIDTH = 27
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -98,7 +100,8 @@ def run_calibrate(args: argparse.Namespace) -> int:
         noise = NoiseModel()
         model = noise.to_json()
         progress = (lambda study: say(f"{study} ...")) if sys.stderr.isatty() else (lambda study: None)
-        figures = calibrate(settings, sizes, seed, noise, progress)
+        with long_work("calibrate: simulating"):
+            figures = calibrate(settings, sizes, seed, noise, progress)
     missed = [figure for figure in figures if figure.holds(quick=args.quick) is False]
     rows = [figure.to_json(quick=args.quick) for figure in figures]
     if args.write:
@@ -110,7 +113,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
         return 1 if missed else 0
     _print_figures(figures, quick=args.quick)
     print()
-    print("model: " + ", ".join(f"{name} {value:g}" for name, value in model.items()) + f"; seed {seed}")
+    print(paragraph(", ".join(f"{name} {value:g}" for name, value in model.items()) + f"; seed {seed}", "model: "))
     for note in notes:
         say(f"note: {note}")
     for figure in missed:
@@ -181,7 +184,7 @@ def _refuse_without_windows(args: argparse.Namespace) -> None:
 
 
 def _print_judgement(judgement: Judgement) -> None:
-    print(f"{judgement.verdict}: {judgement.reason}")
+    print(paragraph(judgement.reason, f"{judgement.verdict}: "))
     if judgement.looks:
         print()
         _print_table(
@@ -205,9 +208,9 @@ def _print_judgement(judgement: Judgement) -> None:
     if judgement.effect is None:
         print("effect: too few windows, or no notional, for one")
     else:
-        print(f"effect: {_effect(judgement.effect)}")
+        print(paragraph(_effect(judgement.effect), "effect: "))
     if judgement.running and judgement.running != judgement.effect:
-        print(f"so far: {_effect(judgement.running)}")
+        print(paragraph(_effect(judgement.running), "so far: "))
     missing = sum(judgement.missing[kind] for kind in ("only_champion", "only_challenger", "unknown"))
     print(f"windows: {judgement.windows_used} used of {judgement.windows_usable} pairs, {missing} missing")
     if judgement.at_most_needed:
@@ -216,7 +219,7 @@ def _print_judgement(judgement: Judgement) -> None:
         print(f"autocorrelation of the differences: phi {judgement.phi:.2f}")
     print("gates: not in these files, not judged here")
     for warning in judgement.warnings:
-        print(f"warning: {warning}")
+        print(paragraph(warning, "warning: "))
 
 
 def _effect(effect: Effect) -> str:
@@ -230,22 +233,21 @@ def _interval(effect: Effect) -> str:
 
 
 def _print_figures(figures: list[Figure], *, quick: bool) -> None:
+    """By study, and what it rests on; a line each, or two where the name is long."""
     words = {None: "", True: "holds", False: "MISSED"}
-    _print_table(
-        ("study", "figure", "measured", "95 % interval", "on", "bound", ""),
-        [
-            (
-                figure.study,
-                figure.name,
-                f"{figure.value:.2f} {figure.unit}".rstrip(),
-                f"{figure.low:.2f} to {figure.high:.2f}",
-                f"{figure.count:,} {figure.counted}",
-                str(figure.bound or ""),
-                words[figure.holds(quick=quick)],
-            )
-            for figure in figures
-        ],
-    )
+    print(f"{'':<{_NAME_WIDTH}}  {'measured':<13}  {'95 % interval':<14}  bound")
+    for study, group in groupby(figures, key=lambda figure: figure.study):
+        found = list(group)
+        counts = dict.fromkeys(f"{figure.count:,} {figure.counted}" for figure in found)
+        print(paragraph(f"on {', '.join(counts)}", f"{study}: "))
+        for figure in found:
+            name = f"  {figure.name}"
+            if len(name) > _NAME_WIDTH:
+                print(paragraph(figure.name, "  "))
+                name = ""
+            measured, interval = f"{figure.value:.2f} {figure.unit}", f"{figure.low:.2f} to {figure.high:.2f}"
+            bound = f"{figure.bound or ''!s:<11}  {words[figure.holds(quick=quick)]}"
+            print(f"{name:<{_NAME_WIDTH}}  {measured:<13}  {interval:<14}  {bound}".rstrip())
 
 
 def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

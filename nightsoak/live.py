@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightsoak.arguments import positive, whole_number
+from nightsoak.arguments import port, positive
 from nightsoak.console import hint, say
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     one.add_argument("--tape", nargs="+", type=Path, required=True, metavar="DIR", help="a tape per symbol")
     one.add_argument("--symbols", nargs="+", default=(), metavar="SYMBOL", help="other names for them, in that order")
-    one.add_argument("--port", type=_port, default=8765, help="default 8765; 0: any free one")
+    one.add_argument("--port", type=port, default=8765, help="default 8765; 0: any free one")
     one.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="x times real time, or max (default 1)")
     one.add_argument("--loop", action="store_true", help="begin again at the end")
     one.add_argument("--mode", choices=("bybit", "binance"), default="bybit", help="whose frames (default: bybit)")
@@ -62,13 +62,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _speed(text: str) -> float:
     return 0.0 if text == "max" else positive(text)
-
-
-def _port(text: str) -> int:
-    value = whole_number(text)
-    if value > 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port")
-    return value
 
 
 @contextmanager

@@ -54,8 +54,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _optimize(args: argparse.Namespace) -> int:
-    from contextlib import ExitStack
-
     from engine.paths import Paths
     from engine.search.tune_plan import check_configuration
     from nightsoak.console import long_work
@@ -65,16 +63,10 @@ def _optimize(args: argparse.Namespace) -> int:
     check_configuration(settings.tuning((), 1), paths)
     from engine.optimize.loop import optimize  # imports for seconds, and the settings are right
 
-    begun = False
-    with ExitStack() as stack:
-        shown = stack.enter_context(showing_progress())
+    what = "rounds until the stop file" if settings.continuous else "one round"
+    with long_work(f"optimize: {what}"), showing_progress() as shown:
 
         def tell(message: dict[str, Any]) -> None:
-            nonlocal begun
-            if not begun:  # the tapes are right too
-                begun = True
-                what = "rounds until the stop file" if settings.continuous else "one round"
-                stack.enter_context(long_work(f"optimize: {what}"))
             if message["event"] == "round" and settings.continuous:
                 say(_line(message["round"]))
             else:

@@ -6,6 +6,8 @@ import argparse
 import io
 from pathlib import Path
 
+from nightsoak.arguments import count
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this group's commands."""
@@ -21,7 +23,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--response-latency-ms", type=float, default=None)
     parser.add_argument("--step-ms", type=float, default=100.0, help="step of the symmetric rule")
     parser.add_argument("--full-fill", action="store_true", help="a touched order fills whole")
-    parser.add_argument("--lanes", type=int, default=64, help="parameter sets per pass")
+    parser.add_argument("--lanes", type=count, default=64, help="parameter sets per pass")
     parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="store the decisions of every lane and step")
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=run)
@@ -30,23 +32,21 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from engine.errors import InputError
     from engine.files import write_atomic
     from engine.market.tape import Tape
     from engine.paths import Paths
     from engine.profile import default_profile_name, load_profile
     from engine.replay import ReplaySettings, read_parameter_sets, replay
-    from nightsoak.console import emit_json, hint
+    from nightsoak.console import emit_json, hint, long_work
 
-    if args.lanes < 1:
-        raise InputError("--lanes must be above 0", remedy="give a positive number")
     profile = load_profile(Paths.from_environment().config, args.profile or default_profile_name())
-    tape = Tape.open(args.tape, verify=True)
     lanes = read_parameter_sets(args.params, args.rule, args.step_ms)
+    tape = Tape.open(args.tape, verify=True)
     settings = ReplaySettings(
         args.rule, args.queue, args.entry_latency_ms, args.response_latency_ms, args.full_fill, args.lanes
     )  # fmt: skip
-    results = replay(tape, lanes, profile, settings, trace=args.trace is not None)
+    with long_work(f"replay: {tape.meta.count:,} events, parameter sets: {len(lanes)}"):
+        results = replay(tape, lanes, profile, settings, trace=args.trace is not None)
     if args.trace is not None:
         names = ("ts", "bid_ticks", "ask_ticks", "position_units", "fills", "live_orders")
         columns = {f"lane{k}_{n}": r.trace[:, i] for k, r in enumerate(results) for i, n in enumerate(names)}

@@ -14,7 +14,7 @@ def run_flow(load: Callable[[], Callable[[], Result]], *, what: str, debug: bool
     """What the flow returns, with progress on a terminal.
 
     Args:
-        what: the command and what it was asked for, for a reader without a terminal.
+        what: "command: what it was asked for", for a reader without a terminal.
         load: imports the flow, which takes Prefect seconds, and returns what runs it; the server starts meanwhile.
 
     Raises:

@@ -7,7 +7,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nightsoak.console import emit_json, hint, say
+from nightsoak.arguments import whole_number
+from nightsoak.console import emit_json, hint, long_work, say
 
 if TYPE_CHECKING:
     from engine.market.tape import Tape
@@ -33,7 +34,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     one = actions.add_parser("generate", help="make a tape with the seeded market simulator")
     one.add_argument("--out", required=True, type=Path, metavar="DIR", help="the tape's folder")
     one.add_argument("--market", default="s1", metavar="NAME", help="config/simulator/NAME.json (default s1)")
-    one.add_argument("--seed", type=int, help="default: the market's own")
+    one.add_argument("--seed", type=whole_number, help="default: the market's own")
     one.add_argument("--hours", type=_hours, help="default: the market's own")
     one.add_argument("--force", action="store_true", help="replace a tape that is there")
     one.set_defaults(run=_generate)
@@ -70,7 +71,8 @@ def _import(args: argparse.Namespace) -> int:
     from engine.market.instruments import InstrumentFlags
 
     flags = InstrumentFlags(args.symbol, args.tick, args.lot, args.contract, args.contract_size)
-    tape = import_capture(args.files, args.out, format_name=args.format, flags=flags, force=args.force)
+    with long_work(f"tape import: {len(args.files)} file{'s' if len(args.files) > 1 else ''}"):
+        tape = import_capture(args.files, args.out, format_name=args.format, flags=flags, force=args.force)
     _print_table(_rows(tape))
     for warning in _warnings(tape):
         say(f"warning: {warning}")
@@ -90,7 +92,9 @@ def _generate(args: argparse.Namespace) -> int:
     duration_s = None if args.hours is None else round(args.hours * 3600)
     fresh = args.out.with_name(f".{args.out.name}.new")  # an old tape stays until the new one is whole
     shutil.rmtree(fresh, ignore_errors=True)
-    generate_tape(fresh, settings.with_run(seed=args.seed, duration_s=duration_s))
+    market = settings.with_run(seed=args.seed, duration_s=duration_s)
+    with long_work(f"tape generate: {market.duration_s / 3600:g} h of market {args.market}"):
+        generate_tape(fresh, market)
     put_in_place(fresh, args.out)
     _print_table(_rows(Tape.open(args.out)))
     hint(f"soak on it: nightsoak soak --tape {args.out}")

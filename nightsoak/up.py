@@ -8,6 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from nightsoak.arguments import port
 from nightsoak.console import emit_json, hint, paragraph, say
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Everything runs on this machine, on the loopback address, and ends with this command. "
         "NIGHTSOAK_TIMEZONE is the time zone of the nightly run (default UTC).",
     )
-    up.add_argument("--port", type=int, help=f"the server's port (default {PORT}, or a free one where that is taken)")
+    up.add_argument("--port", type=port, help=f"the server's port (default {PORT}, or a free one where that is taken)")
     up.add_argument("--queues", nargs="+", default=(), metavar="NAME", help="take runs of these work queues only")
     up.add_argument("--join", metavar="URL", default="", help="a worker alone, for the server of another host")
     up.set_defaults(run=_up)

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nightsoak.console import emit_json, hint
+from nightsoak.console import emit_json, hint, long_work, paragraph
 
 if TYPE_CHECKING:
     from engine.verify import Verification
@@ -55,7 +55,7 @@ def _verify(args: argparse.Namespace) -> int:
 
     paths = Paths.from_environment()
     folder = resolve_run(args.run_name, paths.reports)
-    with showing_progress() as listener:
+    with long_work(f"verify: {folder.name}"), showing_progress() as listener:
         if read_manifest_json(folder).get("kind") == KIND:
             result = verify_tune(folder, paths, tapes=args.tapes, tell=listener)
         else:
@@ -77,11 +77,11 @@ def _print(result: Verification, run_name: str) -> None:
     for number, found in enumerate(result.findings[:_SHOWN]):
         word = "differs first" if number == 0 else "differs"
         recorded, again = (text[:16] if "sha256" in found.where else text for text in (found.recorded, found.again))
-        print(f"{word}: {found.file}: {found.where}: {recorded} in the folder, {again} by rights")
+        print(paragraph(f"{found.file}: {found.where}: {recorded} in the folder, {again} by rights", f"{word}: "))
     if len(result.findings) > _SHOWN:
         print(f"... and {len(result.findings) - _SHOWN} further differences; --json lists all")
     for text in (*result.open, *result.notes):
-        print(f"note: {text}")
+        print(paragraph(text, "note: "))
     sys.stdout.flush()
     hint(f"nightsoak report {run_name}" if result.verified else f"nightsoak verify {run_name} --json")
 

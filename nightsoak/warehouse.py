@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nightsoak.arguments import count
 from nightsoak.console import emit_json, hint, say
 
 LOCK_WAIT_S = 2.0
@@ -44,7 +45,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     windows = commands.add_parser("windows", help="the KPIs of a run in windows of any length")
     windows.add_argument("run_ref", metavar="RUN", help="a run id, a journal, a report folder, or `latest`")
-    windows.add_argument("--seconds", type=int, default=300, help="length of a window (default 300)")
+    windows.add_argument("--seconds", type=count, default=300, help="length of a window (default 300)")
     windows.add_argument("--csv", action="store_true", help="print every KPI as CSV")
     windows.set_defaults(run=run_windows)
 
@@ -131,10 +132,10 @@ def _converted(args: argparse.Namespace, export: Path, folder: Path) -> Any:
 
 def _print_export(one: dict[str, Any]) -> None:
     print(f"{one['fills']} fills, {one['funding']} funding payments, {one['marks']} marks -> {one['journal']}")
-    for what, count in one["passed_over"].items():
-        print(f"  passed over: {count} {what}")
+    for what, number in one["passed_over"].items():
+        print(f"  passed over: {number} {what}")
     if one["missing"]:
-        print("  not said: " + ", ".join(f"{name} ({count})" for name, count in one["missing"].items()))
+        print("  not said: " + ", ".join(f"{name} ({number})" for name, number in one["missing"].items()))
     print(f"  mids joined from the tape: {one['mids_joined']} of {one['fills']}")
     if one["time_step_ns"] >= 10**9:
         print(f"  times are to {one['time_step_ns'] // 10**9} s only")
@@ -217,8 +218,16 @@ def print_csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
 
 
 def open_warehouse(args: argparse.Namespace) -> Any:
-    """The warehouse of --db or of the installation, waited for a moment."""
+    """The warehouse of --db or of the installation, waited for a moment.
+
+    Raises:
+        InputError: there is none; reading makes none.
+    """
+    from engine.errors import InputError
     from engine.paths import Paths
     from engine.warehouse.db import Warehouse
 
-    return Warehouse(args.db or Paths.from_environment().warehouse, wait_s=LOCK_WAIT_S)
+    path = args.db or Paths.from_environment().warehouse
+    if not path.exists():
+        raise InputError("there is no warehouse yet", where=str(path), remedy="a soak or nightsoak ingest makes it")
+    return Warehouse(path, wait_s=LOCK_WAIT_S)

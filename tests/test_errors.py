@@ -11,6 +11,7 @@ from engine.errors import ConfigError, InputError, OverridesError, did_you_mean
 from engine.params import Params
 from engine.paths import CHECKOUT
 from engine.profile import load_profile
+from engine.report.index import resolve_run
 from engine.tuning.rules import load_rules
 
 
@@ -21,7 +22,7 @@ from engine.tuning.rules import load_rules
         ("s1", ["S1", "moderate"], "did you mean 'S1'?"),
         ("S2", ["S1", "moderate"], "known ones: S1, moderate"),
         ("x", [], "known ones: none"),
-        ("x", map(str, range(20)), "known ones: 0, 1, 2, 3, 4, 5, 6, 7 and 12 more"),
+        ("x", [letter * 30 for letter in "abcd"], f"known ones: {'a' * 30}, {'b' * 30} and 2 more"),
     ],
 )
 def test_the_nearest_name_else_those_there_are(name: str, known: list[str], remedy: str) -> None:
@@ -43,5 +44,8 @@ def test_every_lookup_asks_in_the_same_words(tmp_path: Path) -> None:
         with pytest.raises(kind, match=f"did you mean '{meant}'") as caught:
             look_up()
         assert isinstance(caught.value, InputError) and caught.value.exit_code == 2
+    (tmp_path / "2026-11-20" / "20261120T020000-BTCUSDT-1f2e").mkdir(parents=True)
+    with pytest.raises(InputError, match="no such run; did you mean '20261120T020000-BTCUSDT-1f2e'"):
+        resolve_run("20261120T020000-BTCUSDT-1f2f", tmp_path)
     with pytest.raises(ConfigError, match="no driver matrix 'none'; known ones: seed"):
         load_rules(config, "none")

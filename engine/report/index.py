@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, did_you_mean
 from engine.files import write_atomic
 from engine.report.format import interval, number
 from engine.report.manifest import MANIFEST
@@ -39,9 +39,10 @@ def resolve_run(run: str, reports: Path) -> Path:
     for candidate in (*by_id, Path(run), Path(run).parent):
         if (candidate / MANIFEST).is_file():
             return candidate
-    raise InputError(
-        "no such run", where=run, remedy=f"name a run id of {reports / INDEX}, the path of a run's folder, or latest"
-    )
+    ids = (folder.name for day in reversed(by_id) if day.parent.is_dir() for folder in sorted(day.parent.iterdir()))
+    near = did_you_mean(run, [LATEST, *ids])
+    remedy = near if near.endswith("?") else f"name a run id of {reports / INDEX}, the path of a folder, or latest"
+    raise InputError("no such run", where=run, remedy=remedy)
 
 
 def point_latest_at(reports: Path, folder: Path) -> None:

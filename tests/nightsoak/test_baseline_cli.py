@@ -54,11 +54,12 @@ def test_a_bot_without_fills_is_no_go_and_exits_1(
     assert "net_bps: no data (ETHUSDT: no fills)" in done.stdout
     assert done.stderr.splitlines()[-1].startswith("hint: ")
     assert "Traceback" not in done.stderr
-    record = json.loads((paths.reports / "latest" / "BASELINE.json").read_text())
+    (folder,) = paths.reports.glob("*/*-baseline-*")
+    record = json.loads((folder / "BASELINE.json").read_text())
     kpis = record["attempts"][0]["kpis"]
     assert kpis["maker_taker_ratio"] is kpis["net_bps"] is kpis["risk_ratio"] is None
 
-    assert main(["report", "latest", "--json"]) == 0
+    assert main(["report", folder.name, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["changed"] == []
     assert shown["report"].endswith("STEP1_BASELINE_SUMMARY.md")

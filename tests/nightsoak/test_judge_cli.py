@@ -157,8 +157,9 @@ def small(monkeypatch):
 def test_calibrate_prints_every_figure_with_interval_and_bound(nightsoak, small) -> None:
     code, out, err = nightsoak("calibrate", "--quick")
     assert code == 0, err
-    rows = [line for line in out.splitlines() if line.startswith("|")]
-    assert sum("holds" in row for row in rows) == 6
+    rows = [line for line in out.splitlines() if line.startswith("  ")]
+    assert sum(row.endswith("holds") for row in rows) == 6
+    assert max(map(len, out.splitlines())) <= 100 and max(map(len, rows)) <= 80
     assert "MISSED" not in out
     assert "seed 20261120" in out
     assert "hint: " in err

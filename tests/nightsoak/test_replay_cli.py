@@ -27,6 +27,18 @@ def replayed(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, An
     return result
 
 
+def test_bad_parameter_sets_are_one_line_before_the_tape_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sets.json"
+    words = ["replay", "--tape", str(tmp_path / "no tape"), "--params", str(file)]
+    assert main(words) == 2
+    assert capsys.readouterr().err == f"error: {file}: cannot be read: No such file or directory; check --params\n"
+    file.write_text('[{"min_interval_m": 80}]')
+    assert main(words) == 2
+    assert "did you mean 'min_interval_ms'?" in capsys.readouterr().err
+
+
 def test_the_digests_of_64_lanes_are_those_of_64_single_runs(
     tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

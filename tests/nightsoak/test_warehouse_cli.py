@@ -109,12 +109,12 @@ def test_windows_for_a_reader(nightsoak, journal):
     ("args", "code", "message"),
     [
         (("ingest", "nowhere.jsonl"), 2, "nowhere.jsonl"),
-        (("kpis", "latest"), 2, "run latest"),
-        (("kpis", "nobody"), 2, "run nobody"),
-        (("windows", RUN_ID, "--seconds", "0"), 2, "windows of 0 seconds"),
+        (("kpis", "latest"), 2, "there is no warehouse yet; a soak or nightsoak ingest makes it"),
+        (("windows", "nobody"), 2, f"run nobody: is not in the warehouse; known ones: latest, {RUN_ID}; or ingest"),
+        (("windows", "latst"), 2, "did you mean 'latest'?"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(nightsoak, journal, args, code, message):
+def test_bad_input_is_one_line_and_exit_2(nightsoak, journal, tmp_path, args, code, message):
     if args[0] == "windows":
         nightsoak("ingest", str(journal))
     found, out, err = nightsoak(*args)
@@ -122,6 +122,7 @@ def test_bad_input_is_one_line_and_exit_2(nightsoak, journal, args, code, messag
     assert err.startswith("error: ")
     assert message in err
     assert len(err.splitlines()) == 1
+    assert (tmp_path / "w.duckdb").exists() is (args[0] != "kpis"), "reading makes no warehouse"
 
 
 @pytest.fixture
