@@ -187,5 +187,5 @@ def test_a_quantity_beyond_all_bounds_is_refused(new_journal, open_warehouse, tm
     j = new_journal().start(lanes=1).mark(0, "60000.0").fill(1, "buy", "9" * 18, "60000.0").mark(2, "60000.0")
     with open_warehouse() as wh:
         ingest(wh, [j.write(tmp_path / "a.0.jsonl")])
-        with pytest.raises(JournalError, match="lane 0 traded"):
+        with pytest.raises(JournalError, match="lane 0 began with 0 lots and traded 999"):
             edge_report(wh, j.run_id)

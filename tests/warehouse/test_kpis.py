@@ -289,7 +289,6 @@ def test_windows_of_a_run_that_was_killed(new_journal, report_of):
         (lambda j: j.records[1].update(symbol="ETHUSDT"), "holds records of BTCUSDT and ETHUSDT"),
         (lambda j: j.records[0].update(ts_ns=1), "spans more than 100000 windows of 300 s"),
         (lambda j: j.fill(2, "buy", "0.0105", "60000.0"), "quantity 0.0105 is not a whole number of lots of 0.001"),
-        (lambda j: j.fill(2, "buy", "9" * 20, "60000.0"), "traded 99999999999999999999000: more than can be counted"),
         (lambda j: j.fill(2, "buy", "9" * 20, "9" * 20), "has numbers too large to be summed"),
     ],
 )
