@@ -173,7 +173,7 @@ class LiveSource:
                 raise FeedError(
                     f"no book of {', '.join(waiting)} within {timeout_s:g} s ({why})",
                     where=self.session.links[0].url,
-                    remedy="check the network and the symbols",
+                    remedy="check the network and the symbols; without a network nightsoak venue plays a tape",
                 )
             time.sleep(_POLL_S)
 

@@ -57,14 +57,20 @@ def places(ws: str, rest: str, endpoint: str) -> tuple[str, str]:
     """Bases of websocket and REST addresses, without a slash at the end; `endpoint` (ws://..., if any) gives both.
 
     Raises:
-        ConfigError: the endpoint is not a websocket address.
+        ConfigError: the endpoint is not a websocket address, or names a user: addresses stand in reports.
     """
     if not endpoint:
         return ws.rstrip("/"), rest.rstrip("/")
-    parts = urlsplit(endpoint)
-    if parts.scheme not in _SCHEMES or not parts.hostname:
-        remedy = "give one like ws://127.0.0.1:8765"
-        raise ConfigError(f"{endpoint!r} is not a websocket address", where="--endpoint", remedy=remedy)
+    where, remedy = "--endpoint", "give one like ws://127.0.0.1:8765"
+    try:
+        parts = urlsplit(endpoint)
+        is_address = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if "@" in endpoint:
+        raise ConfigError("public market data need no user name", where=where, remedy=remedy)
+    if not is_address or any(character.isspace() for character in endpoint):
+        raise ConfigError(f"{endpoint!r} is not a websocket address", where=where, remedy=remedy)
     return endpoint.rstrip("/"), urlunsplit((_SCHEMES[parts.scheme], parts.netloc, "", "", ""))
 
 

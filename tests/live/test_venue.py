@@ -211,8 +211,13 @@ def test_subscriptions_are_cut_to_the_venues_bounds() -> None:
 def test_endpoints_are_websocket_addresses() -> None:
     assert places("wss://a/", "https://b/", "") == ("wss://a", "https://b")
     assert places("wss://a", "https://b", "ws://127.0.0.1:5/") == ("ws://127.0.0.1:5", "http://127.0.0.1:5")
-    with pytest.raises(ConfigError, match="is not a websocket address"):
-        places("wss://a", "https://b", "http://127.0.0.1:5")
+    wrong = ("http://127.0.0.1:5", "ws://", "ws://h:99999", "ws://h:0", "ws://h:abc", "ws://[::1", "ws://a b:1", "wss:")
+    for endpoint in wrong:
+        with pytest.raises(ConfigError, match="is not a websocket address"):
+            places("wss://a", "https://b", endpoint)
+    with pytest.raises(ConfigError, match="need no user name") as caught:
+        places("wss://a", "https://b", "ws://me:hunter2@127.0.0.1:5")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
