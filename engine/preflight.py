@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.baseline.presets import load_presets
+from engine.bot.supervision import load_supervision
 from engine.control.settings import load_settings as load_control
 from engine.errors import NightsoakError
 from engine.files import write_atomic
@@ -65,6 +66,7 @@ def _attempts(paths: Paths, tape: Path | None) -> Iterator[tuple[str, Callable[[
     def config() -> str:
         load_gates(paths.config)
         load_control(paths.config)
+        load_supervision(paths.config)
         load_rules(paths.config)
         load_packages(paths.config)
         load_targets(paths.config / "edge_targets.json")

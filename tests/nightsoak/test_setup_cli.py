@@ -26,7 +26,7 @@ def test_a_tape_is_verified(paths: Paths, short_tape: Tape, capsys: pytest.Captu
     assert "SIMUSDT" in str(checks["tape"]["found"])
 
 
-@pytest.mark.parametrize("what", ["tape", "profile", "reports folder", "lock", "configuration"])
+@pytest.mark.parametrize("what", ["tape", "profile", "reports folder", "lock", "gates.json", "supervision.json"])
 def test_what_is_wrong_is_found_and_the_exit_code_says_so(
     paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
@@ -37,11 +37,11 @@ def test_what_is_wrong_is_found_and_the_exit_code_says_so(
         monkeypatch.setenv("MM_PROFILE", "S9")
     elif what == "reports folder":
         paths.reports.write_text("in the way")
-    elif what == "configuration":
+    elif what.endswith(".json"):
         monkeypatch.setenv("NIGHTSOAK_CONFIG", str(tmp_path / "config"))
         main(["init"])
-        gates = tmp_path / "config" / "gates.json"
-        gates.write_text(gates.read_text().replace("{", '{"extra": 1,', 1))
+        file = tmp_path / "config" / what
+        file.write_text(file.read_text().replace("{", '{"extra": 1,', 1))
         capsys.readouterr()
     with soak_lock(Paths.from_environment()) as lock:
         lock.describe("the-first")
@@ -49,7 +49,7 @@ def test_what_is_wrong_is_found_and_the_exit_code_says_so(
             lock.__exit__(None, None, None)
         code, checks = doctor(capsys, *words)
     assert code == 1
-    assert not checks[what]["ok"]
+    assert not checks["configuration" if what.endswith(".json") else what]["ok"]
 
 
 def test_a_sound_installation_passes_in_words(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,3 +73,9 @@ def test_init_writes_what_is_missing_and_touches_nothing_else(
     assert (tmp_path / "gates.json").read_text() == "mine"
     assert main(["init"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_feed_is_asked_for_where_one_is_named(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    code, checks = doctor(capsys, "--feed", "bybit", "--endpoint", "ws://127.0.0.1:9", "--symbols", "BTCUSDT")
+    assert (code, checks["feed BTCUSDT"]["ok"]) == (1, False)
+    assert "the venue does not answer" in str(checks["feed BTCUSDT"]["found"])
