@@ -139,8 +139,8 @@ def _is_ours(overrides: Path, in_force: Params) -> bool:
     return not pick_up(overrides, in_force).changed and not pick_up(overrides, in_force).refused
 
 
-def report(plan: RunPlan, *, interrupted: bool = False, latest: bool = True) -> Report:
-    """Ingest the rest of the journal, judge the run, write its artefacts and move `latest`, unless that is False.
+def report(plan: RunPlan, *, interrupted: bool = False) -> Report:
+    """Ingest the rest of the journal, judge the run, write its artefacts and, for a soak, move `latest`.
 
     Raises:
         StorageError: the reports folder cannot be written; nothing is half-written.
@@ -164,7 +164,7 @@ def report(plan: RunPlan, *, interrupted: bool = False, latest: bool = True) -> 
     record = make_record(
         plan, state, edge, series, changes, resumed_ns, ingested, replays, quality, interrupted=interrupted
     )
-    folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock, latest=latest)
+    folder = publish(record, plan.paths.reports, wall_clock=state.wall_clock)
     return Report(plan.run_id, folder, str(record.gate["verdict"]), interrupted)
 
 

@@ -27,6 +27,7 @@ from engine.market.tape import Tape
 from engine.params import Params
 from engine.paths import Paths
 from engine.profile import Profile, default_profile_name, load_profile, profile_path
+from engine.report.record import PRESET
 from engine.soak import RunPlan, SoakSettings, make_run_id
 from engine.soak_market import MARKET, live_instrument
 from engine.soak_plan import check_inputs, make_plan
@@ -240,7 +241,7 @@ def plan_attempt(ladder: Ladder, preset: Preset, market: Market) -> tuple[RunPla
     if market.tape is not None:
         shown["tape"], facts = market.shown, facts | {"name": market.shown}
     settings = asked.model_copy(update=shown)
-    plan = replace(plan, settings=settings, params_source=f"baseline preset {preset.name}", tape_facts=facts)
+    plan = replace(plan, settings=settings, params_source=f"{PRESET} {preset.name}", tape_facts=facts)
     write_json(plan.file, plan.to_json())
     RunState.begin(plan)
     return plan, notes

@@ -26,14 +26,11 @@ from engine.report.view import View, build_view
 _SOURCES = (EDGE, GATE, METRICS_FILE)
 
 
-def publish(
-    record: RunRecord, reports: Path, *, wall_clock: Mapping[str, Any] | None = None, latest: bool = True
-) -> Path:
-    """Write the run to reports/<utc-date>/<run-id>/, point `latest` at it, list it in the index.
+def publish(record: RunRecord, reports: Path, *, wall_clock: Mapping[str, Any] | None = None) -> Path:
+    """Write the run to reports/<utc-date>/<run-id>/, point `latest` at it if it is a soak, list it in the index.
 
     Args:
         wall_clock: real times and durations, the one thing that may differ between two equal runs.
-        latest: whether `latest` moves; it stays for a run that is a part of something else, such as a ladder.
 
     Returns:
         The run's folder.
@@ -43,7 +40,7 @@ def publish(
     """
     folder = reports / record.utc_date / record.run_id
     write_artefacts(record, folder, wall_clock=wall_clock)
-    if latest:
+    if record.kind == "soak":
         with storage_errors(reports):
             point_latest_at(reports, folder)
     write_index(reports)

@@ -48,6 +48,7 @@ class BaselineView:
     kpi_notes: tuple[str, ...]
     presets: Table
     results: Table
+    results_text: str
     attempts: tuple[AttemptView, ...]
     decision: str
     reasons_title: str
@@ -73,6 +74,7 @@ def build_baseline_view(record: Mapping[str, Any]) -> BaselineView:
         kpi_notes=tuple(f"{check['metric']}: {_HOW[check['metric']]}." for check in judged["checks"]),
         presets=_presets(record),
         results=_results(attempts),
+        results_text=_results_text(attempts),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
         decision=record["decision"],
         reasons_title="KPI thresholds met by every symbol's data:" if go else "KPI thresholds not met:",
@@ -147,9 +149,17 @@ def _results(attempts: Sequence[Mapping[str, Any]]) -> Table:
                  tuple(rows))  # fmt: skip
 
 
+def _results_text(attempts: Sequence[Mapping[str, Any]]) -> str:
+    shown = {_value(check) for attempt in attempts for check in attempt["checks"] if check["metric"] == "net_bps"}
+    if len(attempts) < 2 or len(shown) > 1 or NO_DATA in shown:
+        return ""
+    return "All attempts show the same net_bps: on this market the presets change next to nothing."
+
+
 def _attempt(attempt: Mapping[str, Any]) -> AttemptView:
     checks = {check["metric"]: check for check in attempt["checks"]}
-    rows = [("together", *(_value(check) for check in checks.values()))]
+    several = len(attempt["symbols"]) > 1
+    rows = [("together", *(_value(check) for check in checks.values()))] if several else []
     rows += [
         (one["symbol"], *(_number(name, one["kpis"][name], check["limit"]) for name, check in checks.items()))
         for one in attempt["symbols"]

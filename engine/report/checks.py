@@ -31,6 +31,7 @@ class Checks:
     notes: tuple[str, ...]
     reasons: tuple[str, ...]
     passed: int
+    breached_rules: tuple[str, ...]
     breached: tuple[str, ...]
     unresolved: tuple[str, ...]
     without_data: tuple[str, ...]
@@ -53,6 +54,7 @@ def build_checks(record: RunRecord) -> Checks:
         notes=_notes(record, unresolved),
         reasons=tuple(f"{check['metric']}: {check['reason']}" for check in checks),
         passed=len(checks) - tally["breached"] - tally["without data"],
+        breached_rules=tuple(check["metric"] for check in checks if _outcome(check) == "breached"),
         breached=tuple(
             f"{check['metric']} {observed_text(record, check['metric'])} ({_bound_in_words(check)})"
             for check in checks
@@ -144,9 +146,11 @@ def _better(check: Mapping[str, Any]) -> int:
 
 def _why(record: RunRecord, unresolved: tuple[str, ...]) -> str:
     """The gate's own reason, and net_bps with its interval whatever decided."""
-    if record.edge["totals"]["net_bps"] is None:
-        return str(record.gate["reason"])
-    text = f"{record.gate['reason']} Observed: net_bps {observed_text(record, 'net_bps')}"
+    reason = str(record.gate["reason"])
+    named = "net_bps:" in reason
+    if record.edge["totals"]["net_bps"] is None or (named and record.net_interval is None):
+        return reason
+    text = f"{reason} {'With its 95 % interval' if named else 'Observed'}: net_bps {observed_text(record, 'net_bps')}"
     if "net_bps" in unresolved:
         limit = next(check["limit"] for check in record.gate["checks"] if check["metric"] == "net_bps")
         text += f", unresolved against {plain(limit)}"

@@ -78,27 +78,26 @@ def index_markdown(reports: Path) -> str:
     ]
     folders.sort(key=lambda folder: (folder.parent.name, folder.name), reverse=True)
     manifests = [_manifest(folder) for folder in folders]
-    attempts = {run for manifest in manifests if manifest for run in manifest.get("runs", ())}
     rows, links = [], []
     for count, (folder, manifest) in enumerate(zip(folders, manifests, strict=True), start=1):
-        rows.append(_row(folder, manifest, attempts, count))
+        rows.append(_row(folder, manifest, count))
         links.append(f"[{count}]: {folder.parent.name}/{folder.name}/{(manifest or {}).get('document', '')}")
     table = Table(("UTC", "Report", "Symbol", "Verdict", "net_bps [95 %]"), "llllr", tuple(rows))
     body = markdown_table(table) + "\n\n" + "\n".join(links) if rows else "Nothing has been reported yet."
     return f"# Reports\n\n{body}\n"
 
 
-def _row(folder: Path, manifest: Any, attempts: set[str], count: int) -> tuple[str, ...]:
+def _row(folder: Path, manifest: Any, count: int) -> tuple[str, ...]:
     stamp = _STAMP.match(folder.name)
     utc = f"{folder.parent.name} {stamp[1]}:{stamp[2]}" if stamp else folder.parent.name
     if manifest is None:
         return (utc, Markdown(f"[?][{count}]"), "-", "unreadable", "-")
     result, kind = manifest["result"], manifest.get("kind", "soak")
-    kind = "attempt" if manifest["run_id"] in attempts else _KINDS.get(kind, kind)
+    kind = _KINDS.get(kind, kind)
     symbol, *more = result["symbol"].split()
     symbol += f" +{len(more)}" if more else ""
     verdict = result["verdict"] + (" partial" if manifest["interrupted"] else "")
-    net = "-" if kind == "rollback" else number(result["net_bps"], 2)
+    net = "-" if kind in ("rollback", "tune") else number(result["net_bps"], 2)  # a tune's is of the set it looked at
     bounds = interval(result["low_bps"], result["high_bps"], 2)
     return (utc, Markdown(f"[{kind}][{count}]"), symbol, verdict, f"{net} {bounds}".strip())
 

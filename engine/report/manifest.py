@@ -29,6 +29,7 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
     interval = record.net_interval or {}
     return {
         "format": FORMAT,
+        "kind": record.kind,
         "run_id": record.run_id,
         "document": "SOAK_RESULTS.md",
         "interrupted": record.interrupted,
@@ -64,7 +65,8 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
 
 
 def read_manifest_json(folder: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
-    """The manifest in `folder`, of whatever kind: `kind` is "tune" or "baseline", and missing in a run's.
+    """The manifest in `folder`, of whatever kind: `kind` is soak, attempt (a run of a ladder), baseline, tune or
+    rollback.
 
     Raises:
         InputError: it cannot be read, is no JSON object, or has not all that is `needed`.

@@ -25,6 +25,8 @@ EDGE, GATE, METRICS_FILE, OVERRIDES = (
     "runtime_overrides.json",
 )
 RECOMMENDED = "recommended_overrides.json"
+PRESET = "baseline preset"
+"""What `params_source` begins with in a run that is an attempt of a ladder."""
 OPERATOR = "overrides file"
 _RUN_ID = re.compile(r"\d{8}T\d{6}-[\w.-]+", re.ASCII)
 _OWN_FILES = ("edge", "gate")
@@ -103,6 +105,11 @@ class RunRecord:
     @property
     def symbol(self) -> str:
         return str(self.plan["symbol"])
+
+    @property
+    def kind(self) -> str:
+        """`soak`, or `attempt` for a run that is a part of a ladder."""
+        return "attempt" if str(self.plan.get("params_source")).startswith(PRESET) else "soak"
 
     @property
     def pnl_currency(self) -> str:

@@ -47,7 +47,7 @@ def build_rollback_view(document: Mapping[str, Any]) -> RollbackView:
             f"A running bot takes the parameters from {_overrides(symbol)} at once, a replay at its next edge.",
             Markdown(f"See how it came to this: {code(f'nightsoak champion history --symbol {symbol}')}"),
             Markdown(
-                f"If the market is the cause rather than the parameters, keep it so: "
+                f"To let nothing be promoted until the cause is known: "
                 f"{code(f'nightsoak champion freeze --symbol {symbol}')}"
             ),
             Markdown(

@@ -16,6 +16,7 @@ from engine.report.checks import Checks, build_checks, observed_text
 from engine.report.duels import DuelView, build_duels
 from engine.report.format import (
     NO_DATA,
+    and_list,
     count,
     minutes,
     money,
@@ -30,6 +31,10 @@ from engine.report.table import Markdown, Table
 from engine.report.tuning_view import Tuning, build_tuning, changes_in_words
 
 _NS_PER_S = 10**9
+_CALMER = (
+    " That package is fallback in config/packages.json; nightly-soak starts from it by itself while the champion's "
+    "watch says fallback."
+)
 _MODES = {"replay": "replay", "shadow": "shadow (paper)", "live": "live"}
 
 
@@ -95,7 +100,7 @@ def build_view(record: RunRecord, folder: str = "") -> View:
         headline=_headline(record),
         why=checks.why,
         changed=changes_in_words(record),
-        decision=_decision(record),
+        decision=_decision(record, checks),
         next=commands.next_step(record, folder or f"reports/{record.utc_date}/{record.run_id}"),
         checks=checks,
         components=sections.components(record),
@@ -172,11 +177,14 @@ def _generated(record: RunRecord) -> str:
     )
 
 
-def _decision(record: RunRecord) -> str:
+def _decision(record: RunRecord, checks: Checks) -> str:
     """The decision matrix's sentence, and the package it proposes with the values it would lead to."""
     text, package = str(record.gate["action"]), record.gate.get("action_package")
+    if not package and record.gate["verdict"] == "WARN":
+        behind = and_list([*checks.breached_rules, *checks.without_data])
+        return f"{text} No package is proposed here: there is none for {behind}."
     if not package:
-        return text
+        return text + _CALMER if record.gate["verdict"] == "FAIL" else text
     if record.recommended is None:
         why = "this is a part of the run" if record.interrupted else "its parameters are at their limits already"
         return f"{text} The package for {package['driver']} ({package['package']}) is not proposed: {why}."

@@ -30,7 +30,9 @@ def test_the_ladder_climbs_to_the_first_go(paths: Paths) -> None:
     made = write_baseline.fn(ladder, attempts)
 
     assert made.decision == "GO"
-    assert (paths.reports / "latest").resolve() == made.folder
+    assert not (paths.reports / "latest").exists()  # it leads to soaks, and neither ladder nor attempt is one
+    listed = (paths.reports / "index.md").read_text(encoding="utf-8")
+    assert ("[ladder][" in listed, listed.count("[attempt][")) == (True, 2)
     text = (made.folder / "STEP1_BASELINE_SUMMARY.md").read_text(encoding="utf-8")
     assert "### **GO**" in text and str(paths.datasets) not in text
     record = json.loads((made.folder / "BASELINE.json").read_text())

@@ -22,6 +22,7 @@ from engine.report.record import RECOMMENDED, RunRecord
 from engine.report.rollback_artefacts import render_rollback_again, write_rollback
 from engine.report.study import study_manifest
 from engine.report.view import build_view
+from engine.verify import read_manifest
 
 NAMES = {
     "EDGE_REPORT.json",
@@ -139,14 +140,13 @@ def test_the_index_lists_nights_newest_first(
 def test_every_kind_of_report_is_listed_and_latest_stays_with_the_soaks(
     normal: RunRecord, nodata: RunRecord, tmp_path: Path
 ) -> None:
-    soak, attempt = publish(normal, tmp_path), publish(night(nodata, 21), tmp_path, latest=False)
+    soak, of_ladder = publish(normal, tmp_path), {**nodata.plan, "params_source": "baseline preset A"}
+    publish(replace(night(nodata, 21), plan=of_ladder), tmp_path)
     assert resolve_run("latest", tmp_path) == soak
     ladder = tmp_path / "2026-11-21" / "20261121T030000-baseline-1f2e"
     result = {"symbol": "BTCUSDT ETHUSDT", "verdict": "NO-GO", "net_bps": 1.5}
     ladder.mkdir()
-    (ladder / MANIFEST).write_bytes(
-        study_manifest("baseline", ladder.name, "S.md", result, {}, {"runs": [attempt.name]})
-    )
+    (ladder / MANIFEST).write_bytes(study_manifest("baseline", ladder.name, "S.md", result, {}, {}))
     parameters = dict(normal.params_start)
     document = {
         "rollback_id": "20261122T030000-BTCUSDT-rollback-1f2e",
@@ -172,6 +172,8 @@ def test_every_kind_of_report_is_listed_and_latest_stays_with_the_soaks(
     (folder / "ROLLBACK.md").write_text("older words")
     assert render_rollback_again(folder) == ["ROLLBACK.md"]
     assert resolve_run(folder.name, tmp_path) == folder
+    with pytest.raises(InputError, match="is a rollback, no run"):
+        read_manifest(folder)
 
 
 def test_a_package_that_is_proposed_is_a_file_that_a_soak_takes(normal: RunRecord, tmp_path: Path) -> None:
@@ -196,6 +198,8 @@ def test_nothing_is_proposed_where_nothing_would_change_nor_for_a_part_of_a_run(
     for record, why in ((at_limit, "at their limits already"), (records["interrupted"], "this is a part of the run")):
         assert RECOMMENDED not in record.documents()
         assert why in build_view(record.completed()).decision
+    without = replace(normal, gate={**normal.gate, "action_package": None})
+    assert build_view(without.completed()).decision.endswith("there is none for adverse_bps_p95.")
 
 
 def test_a_run_is_found_by_id_by_path_and_as_latest(nodata: RunRecord, tmp_path: Path) -> None:
