@@ -15,11 +15,11 @@ from nightsoak.warehouse import LOCK_WAIT_S, open_warehouse
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this group's commands."""
     backup = commands.add_parser("backup", help="copy the warehouse and the symbols' state into a new folder, checked")
-    backup.add_argument("folder", type=Path, metavar="DIR")
+    backup.add_argument("folder", type=Path, metavar="DIR", help="a new folder")
     backup.set_defaults(run=run_backup)
 
     restore = commands.add_parser("restore", help="put a backup back")
-    restore.add_argument("folder", type=Path, metavar="DIR")
+    restore.add_argument("folder", type=Path, metavar="DIR", help="what `backup` made")
     restore.set_defaults(run=run_restore)
 
     prune = commands.add_parser("prune", help="remove runs whose journals have not been touched for some days")
@@ -28,7 +28,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     prune.set_defaults(run=run_prune)
 
     export = commands.add_parser("export", help="write every table of the warehouse as Parquet")
-    export.add_argument("folder", type=Path, metavar="DIR")
+    export.add_argument("folder", type=Path, metavar="DIR", help="where the files go")
     export.add_argument("--run", dest="run_ref", metavar="RUN", help="the tables that follow from this run's rows too")
     export.set_defaults(run=run_export)
 

@@ -39,7 +39,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     promote = _action(actions, "promote", run_promote, "make a parameter set the champion, on your own judgement")
     propose = _action(actions, "propose", run_propose, "let a parameter set run beside the champion until judged")
     withdraw = _action(actions, "withdraw", run_withdraw, "take a challenger off the list")
-    withdraw.add_argument("challenger", metavar="ID")
+    withdraw.add_argument("challenger", metavar="ID", help="as `champion challengers` names it")
     for parser in (promote, propose):
         parser.add_argument(
             "--overrides",
@@ -66,7 +66,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "touched. It takes about half a minute.",
         epilog="Exit code: 0 when everything was restored, 1 when something was not.",
     )
-    drill.add_argument("what", choices=["rollback"])
+    drill.add_argument("what", choices=["rollback"], help="the emergency")
     drill.add_argument(
         "--home", type=Path, metavar="DIR", help="play it here and keep it (default: in a temporary folder, removed)"
     )

@@ -14,18 +14,20 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "replay", help="replay parameter sets over a tape and print a digest of each one's fills"
     )
-    parser.add_argument("--tape", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--tape", type=Path, required=True, metavar="DIR", help="the tape")
     parser.add_argument("--params", type=Path, required=True, metavar="FILE", help="JSON list of parameter sets")
-    parser.add_argument("--rule", choices=("s1", "symmetric"), default="s1")
+    parser.add_argument("--rule", choices=("s1", "symmetric"), default="s1", help="quoting rule (default s1)")
     parser.add_argument("--profile", default=None, help="profile of sizes, fees and latencies (MM_PROFILE, else S1)")
     parser.add_argument("--queue", default=None, metavar="MODEL", help="risk, optimistic or power:N")
-    parser.add_argument("--entry-latency-ms", type=float, default=None)
-    parser.add_argument("--response-latency-ms", type=float, default=None)
-    parser.add_argument("--step-ms", type=float, default=100.0, help="step of the symmetric rule")
+    parser.add_argument("--entry-latency-ms", type=float, metavar="MS", help="instead of the profile's")
+    parser.add_argument("--response-latency-ms", type=float, metavar="MS", help="instead of the profile's")
+    parser.add_argument(
+        "--step-ms", type=float, default=100.0, metavar="MS", help="of the symmetric rule (100)"
+    )
     parser.add_argument("--full-fill", action="store_true", help="a touched order fills whole")
-    parser.add_argument("--lanes", type=count, default=64, help="parameter sets per pass")
+    parser.add_argument("--lanes", type=count, default=64, metavar="K", help="parameter sets per pass (default 64)")
     parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="store the decisions of every lane and step")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 

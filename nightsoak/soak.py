@@ -78,7 +78,7 @@ def _soak(args: argparse.Namespace) -> int:
 
         for one in settings.one_each():
             live_instrument(one)
-    what = f"soak: {settings.hours:g} h of market time in {settings.iterations} iterations"
+    what = f"soak: up to {settings.hours:g} h of market time in {settings.iterations} iterations"
     reports = run_flow(lambda: _flow(settings), what=what, debug=args.debug)
     _export(reports[0], args.export_json, args.export_md)
     for report in reports:

@@ -40,12 +40,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     one.set_defaults(run=_generate)
 
     one = actions.add_parser("info", help="what a tape holds")
-    one.add_argument("dir", metavar="DIR", type=Path)
+    one.add_argument("dir", metavar="DIR", type=Path, help="the tape's folder")
     one.add_argument("--json", action="store_true", help="print meta.json as one object")
     one.set_defaults(run=_info)
 
     one = actions.add_parser("verify", help="check files, order, gaps, crossed books and sha256; exit 1 on a failure")
-    one.add_argument("dir", metavar="DIR", type=Path)
+    one.add_argument("dir", metavar="DIR", type=Path, help="the tape's folder")
+    one.add_argument("--json", action="store_true", help="print one JSON object")
     one.set_defaults(run=_verify)
 
 
@@ -117,6 +118,9 @@ def _verify(args: argparse.Namespace) -> int:
     from engine.market.tape import verify_tape
 
     verification = verify_tape(args.dir)
+    if args.json:
+        emit_json({"ok": verification.ok, "findings": [vars(finding) for finding in verification.findings]})
+        return 0 if verification.ok else 1
     print(f"{'':4}  {'check':<76}  first event")
     for finding in verification.findings:
         print(f"{finding.label:4}  {finding.what:<76}  {'' if finding.row is None else finding.row}".rstrip())

@@ -93,6 +93,9 @@ def test_damage_fails_verify_with_1_and_a_missing_tape_is_2(
     capsys.readouterr()
     assert run("verify", tmp_path / "t") == 1
     assert "qty_lots.npy: is altered" in capsys.readouterr().out
+    assert run("verify", tmp_path / "t", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] is False and "is altered" in str([one for one in found["findings"] if one["label"] == "fail"])
     file.write_bytes(file.read_bytes()[:-1])
     assert run("info", tmp_path / "t") == 2
     assert "qty_lots.npy: is truncated" in capsys.readouterr().err

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from nightsoak import console
-from nightsoak.__main__ import main
+from nightsoak.__main__ import build_parser, main
 from nightsoak.console import WIDTH, long_work, paragraph
 
 
@@ -30,6 +32,21 @@ def test_a_word_that_is_not_known_is_named_by_the_command_it_was_given_to(
         main(words)
     (line,) = capsys.readouterr().err.splitlines()
     assert left.value.code == 2 and said in line
+
+
+def arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from arguments(inner)
+        else:
+            yield parser.prog, action
+
+
+def test_every_argument_says_what_it_is() -> None:
+    found = list(arguments(build_parser()))
+    assert len(found) > 150
+    assert [(prog, action.dest) for prog, action in found if not action.help] == []
 
 
 class Terminal(io.StringIO):
