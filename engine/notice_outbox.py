@@ -22,7 +22,7 @@ from typing import Any
 from engine.champion.log import append, locked, one_line, read_log
 from engine.errors import ConfigError
 from engine.events import Event, read_events
-from engine.notices import FILE, URLS, Notice, NoticeSettings, event_notice, load_notice_settings
+from engine.notices import FILE, URLS, Notice, NoticeSettings, event_notice, load_notice_settings, masked
 from engine.paths import Paths
 from engine.soak_state import utc_now
 
@@ -101,7 +101,7 @@ def tell(paths: Paths, notices: Sequence[Notice] = ()) -> Delivered:
     try:
         return deliver(paths, notices)
     except Exception as error:
-        _LOG.warning("no notice was sent: %s: %s", type(error).__name__, error)
+        _LOG.warning("no notice was sent: %s: %s", type(error).__name__, masked(str(error)))
         return Delivered()
 
 
@@ -194,9 +194,13 @@ def _targets(settings: NoticeSettings) -> tuple[list[_Target], list[str]]:
         if server is None:
             unknown.append(f"address {number}")
             continue
-        digest = hashlib.sha256(url.encode()).hexdigest()[:8]
-        found.append(_Target(f"{url.split('://', 1)[0]} {digest}", url))
+        found.append(_Target(f"{url.split('://', 1)[0]} {_fingerprint(url)}", url))
     return found, unknown
+
+
+def _fingerprint(url: str) -> str:
+    """Names an address in files and logs; slow to make, or a weak password in the address could be found by trying."""
+    return hashlib.scrypt(url.encode(), salt=b"nightsoak notices", n=1 << 14, r=8, p=1, dklen=4).hex()
 
 
 @contextmanager

@@ -29,7 +29,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "record",
         help="write tapes from a live feed",
         description="Records until Ctrl-C, or for --hours; every tape is sealed then. Exit codes: 0 done, 2 bad input, "
-        "3 feed lost for good or disk full (what was received is kept), 130 interrupted before --hours were over.",
+        "3 nothing received, feed lost for good or disk full (what was received is kept), 130 interrupted before "
+        "--hours were over.",
     )
     one.add_argument("--feed", choices=("bybit", "binance"), default="bybit", help="default: bybit")
     one.add_argument("--symbols", nargs="+", required=True, metavar="SYMBOL", help="what to record, a tape each")
@@ -80,6 +81,7 @@ def _terminable() -> Iterator[None]:
 
 # --- record ----------------------------------------------------------------------------------------------------------
 def _record(args: argparse.Namespace) -> int:
+    from engine.errors import FeedError
     from engine.live.growing import recover_all
     from engine.live.lookup import find_instruments
     from engine.live.recorder import RECORDING
@@ -118,6 +120,10 @@ def _record(args: argparse.Namespace) -> int:
     if sealed:
         last = sealed[-1].path
         hint(f"check it with: nightsoak tape verify {last}, or soak on it: nightsoak soak --tape {last}")
+    elif not interrupted:
+        why = source.session.last_trouble or "no data"
+        remedy = f"nightsoak doctor --feed {args.feed} --symbols {' '.join(symbols)} looks again"
+        raise FeedError(f"nothing was received ({why})", where=source.health().endpoint, remedy=remedy)
     else:
         say("nothing was received, so there is no tape")
     return 130 if interrupted and args.hours is not None else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 class Counters:
     """Totals since the feed was started.
 
-    messages, bytes: data frames received and their size. reconnects: connections opened again. gaps: times a book
+    messages, bytes: data frames received and their size. reconnects: attempts to connect again. gaps: times a book
     was lost, whatever the reason. resyncs: snapshots asked for. duplicates: updates that came again; out_of_order:
     updates older than one seen; trades_repeated: trades known already. dropped: frames that found the queue full.
     garbage: frames that could not be read. crossed: updates refused because they would cross the book.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.live.venue_thread import VenueThread
 from engine.market.tape import Tape, verify_tape
 from engine.paths import CHECKOUT, Paths
 from nightsoak.__main__ import main
@@ -84,3 +86,19 @@ def test_what_cannot_be_done_is_one_line(
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith("error: ") and what in printed.err
     assert len(printed.err.splitlines()) == 1 and not paths.tapes.exists()
+
+
+def test_a_recorder_that_received_nothing_says_why(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    with VenueThread(Tape.open(SAMPLE)) as venue:
+        venue.inject("refuse", 60)
+        words = ["--symbols", "SIMUSDT", "--endpoint", venue.endpoint, "--hours", "0.0001"]
+        assert main(["record", *words]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == "" and list(paths.tapes.glob("bybit-*")) == []
+    assert "nothing was received (connection: server rejected WebSocket connection: HTTP 503)" in printed.err
+
+
+def test_the_doctor_asks_for_a_feed_where_one_is_named(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--feed", "bybit", "--endpoint", "ws://127.0.0.1:9", "--json"]) == 1
+    (found,) = (one for one in json.loads(capsys.readouterr().out)["checks"] if one["name"] == "feed BTCUSDT")
+    assert not found["ok"] and "the venue does not answer" in found["found"] and found["remedy"]
