@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
@@ -96,9 +95,3 @@ def test_a_recorder_that_received_nothing_says_why(paths: Paths, capsys: pytest.
     printed = capsys.readouterr()
     assert printed.out == "" and list(paths.tapes.glob("bybit-*")) == []
     assert "nothing was received (connection: server rejected WebSocket connection: HTTP 503)" in printed.err
-
-
-def test_the_doctor_asks_for_a_feed_where_one_is_named(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--feed", "bybit", "--endpoint", "ws://127.0.0.1:9", "--json"]) == 1
-    (found,) = (one for one in json.loads(capsys.readouterr().out)["checks"] if one["name"] == "feed BTCUSDT")
-    assert not found["ok"] and "the venue does not answer" in found["found"] and found["remedy"]
