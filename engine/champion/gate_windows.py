@@ -37,21 +37,25 @@ _PLACES = pa.schema([("run_id", pa.string()), ("lane", pa.int64()), ("window", p
 
 def write_gate_windows(wh: Warehouse, symbol: str, run_id: str) -> None:
     """Add the run's rows of evidence_gate, from the tables that were built for it."""
-    for table in sorted({f"kpi_{PurePath(METRICS[name].sql).stem}" for name in RATIOS}):
-        wh.execute(
-            "INSERT INTO evidence_gate SELECT ?, ?, c.lane, c.first_window, k.metric, k.numerator, k.denominator, NULL "
-            f"FROM {table} AS k JOIN {_LANES} ON c.slice_id = k.slice_id "
-            "WHERE c.grain = 'window' AND k.metric IN (SELECT unnest(?))",
-            [symbol, run_id, list(RATIOS)],
-        )
-    for metric, (value, known) in TAILS.items():
-        wh.execute(
-            "INSERT INTO evidence_gate SELECT ?, ?, c.lane, c.first_window, ?, NULL, NULL, "
-            f"coalesce(list({value} ORDER BY f.seq) FILTER (f.seq IS NOT NULL), []) FROM {_LANES} "
-            f"LEFT JOIN core_fill_value AS f ON f.lane = c.lane AND f.window_id = c.first_window AND {known} "
-            "WHERE c.grain = 'window' GROUP BY c.lane, c.first_window",
-            [symbol, run_id, metric],
-        )
+    tables = sorted({f"kpi_{PurePath(METRICS[name].sql).stem}" for name in RATIOS})
+    ratios = " UNION ALL ".join(f"SELECT slice_id, metric, numerator, denominator FROM {table}" for table in tables)
+    wh.execute(
+        "INSERT INTO evidence_gate SELECT ?, ?, c.lane, c.first_window, k.metric, k.numerator, k.denominator, NULL "
+        f"FROM ({ratios}) AS k JOIN {_LANES} ON c.slice_id = k.slice_id "
+        "WHERE c.grain = 'window' AND k.metric IN (SELECT unnest(?))",
+        [symbol, run_id, list(RATIOS)],
+    )
+    tails = " UNION ALL ".join(
+        f"SELECT c.lane, c.first_window, '{metric}', coalesce(list({value} ORDER BY f.seq) FILTER (f.seq IS NOT NULL), "
+        f"[]) FROM {_LANES} LEFT JOIN core_fill_value AS f ON f.lane = c.lane AND f.window_id = c.first_window "
+        f"AND {known} WHERE c.grain = 'window' GROUP BY c.lane, c.first_window"
+        for metric, (value, known) in TAILS.items()
+    )
+    wh.execute(
+        f'INSERT INTO evidence_gate SELECT ?, ?, lane, "window", metric, NULL, NULL, fills '
+        f'FROM ({tails}) AS t (lane, "window", metric, fills)',
+        [symbol, run_id],
+    )
 
 
 def pooled_kpis(wh: Warehouse, symbol: str, places: Sequence[tuple[str, int, int]]) -> dict[str, Any]:

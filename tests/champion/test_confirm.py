@@ -13,7 +13,6 @@ from engine.champion.evidence import market_of
 from engine.champion.gate_windows import RATIOS, TAILS, pooled_kpis
 from engine.champion.ledger import read_ledger, spend
 from engine.champion.reigns import Reign, windows_of_test
-from engine.champion.windows import gather_windows
 from engine.errors import StorageError
 from engine.params import Params
 from engine.warehouse.db import Warehouse
@@ -114,30 +113,23 @@ def test_a_night_without_data_for_a_gate_is_no_pass(store, waiting, nights) -> N
     assert judged(store, waiting).promoted is not None
 
 
-def test_windows_whose_gates_were_pruned_are_no_pass(store, waiting, nights) -> None:
-    nights(1, 0.9)
+def test_over_a_whole_run_pooled_kpis_are_the_edge_report_s_and_pruned_ones_are_no_pass(store, waiting, nights) -> None:
+    nights(1, 0.9, cancels=2)
     with Warehouse(store.paths.warehouse) as wh:
         ingest(wh, [store.paths.journals])
-        gather_windows(wh, "BTCUSDT")
+        paired = windows_of_test(wh, "BTCUSDT", waiting, Reign.of(store.current()), 300)
+        pooled = pooled_kpis(wh, "BTCUSDT", paired.places())
+        lane = edge_report(wh, paired.runs[0].run_id)["lanes"][1]
+        for metric in (*RATIOS, *TAILS):
+            assert pooled.get(metric) == lane[metric], metric
+            assert (metric in pooled["null_reasons"]) == (lane[metric] is None)
+        assert pooled["cancel_ratio"] == 0.5 and "kept" in pooled["null_reasons"]["max_drawdown_quote"]
         for table in ("raw_order", "raw_fill", "raw_other"):
             wh.execute(f"DELETE FROM {table}")
         wh.execute('DELETE FROM evidence_gate WHERE "window" < 3')
         done = confirm(wh, store, waiting, at_utc=JUDGED)
     assert (done.judgement.verdict, done.judgement.windows_usable) == ("INCONCLUSIVE", 32)
     assert "cancel_ratio: no data: 3 of 32 windows have no record of it" in done.reason
-
-
-def test_over_a_whole_run_the_pooled_kpis_are_the_edge_report_s(store, waiting, nights) -> None:
-    nights(1, 0.5, cancels=2)
-    with Warehouse(store.paths.warehouse) as wh:
-        ingest(wh, [store.paths.journals])
-        paired = windows_of_test(wh, "BTCUSDT", waiting, Reign.of(store.current()), 300)
-        pooled = pooled_kpis(wh, "BTCUSDT", paired.places())
-        lane = edge_report(wh, paired.runs[0].run_id)["lanes"][1]
-    for metric in (*RATIOS, *TAILS):
-        assert pooled.get(metric) == lane[metric], metric
-        assert (metric in pooled["null_reasons"]) == (lane[metric] is None)
-    assert pooled["cancel_ratio"] == 0.5 and "kept" in pooled["null_reasons"]["max_drawdown_quote"]
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -221,21 +213,14 @@ def test_another_champion_ends_the_test_pays_for_its_looks_and_begins_a_new_one(
     assert (done.judgement.verdict, done.judgement.windows_usable, done.champion_id) == ("INCONCLUSIVE", 0, c1.id)
     ended = "its test against baseline ended after 32 windows, 1 looks were taken, level 0.05 spent"
     assert done.ended == (ended,) and done.reason.endswith(f"{ended}; it began anew against {c1.id}")
-    assert judged(store, waiting).ended == (ended,)
+    store.rollback(who="nightsoak", why="worse", at_utc=datetime(2026, 11, 3, 12, tzinfo=UTC))
+    done = judged(store, waiting)  # what ran beside it before it was replaced is over
+    assert (done.champion_id, done.judgement.windows_usable, done.ended) == ("baseline", 0, (ended,))
+    c1 = store.promote(sets[1], who="operator", why="by hand", at_utc=datetime(2026, 11, 3, 18, tzinfo=UTC))
     (paid,) = read_ledger(store.paths, "BTCUSDT").confirmations
     assert (paid.decision, paid.promoted, paid.challenger_sha256) == ("HOLD", False, waiting.sha256)
     nights(1, 0.9, first=4, champion=sets[1])
     assert judged(store, waiting).promoted is not None  # on windows beside the champion in force
-
-
-def test_a_champion_that_comes_back_is_compared_anew(store, waiting, nights, sets) -> None:
-    """What ran beside it before it was replaced is over and paid for."""
-    nights(1, 0.9)
-    store.promote(sets[1], who="operator", why="by hand", at_utc=datetime(2026, 11, 3, tzinfo=UTC))
-    store.rollback(who="nightsoak", why="worse", at_utc=datetime(2026, 11, 4, tzinfo=UTC))
-    done = judged(store, waiting)
-    assert (done.judgement.verdict, done.judgement.windows_usable, done.promoted) == ("INCONCLUSIVE", 0, None)
-    assert "against baseline ended after 32 windows" in done.reason and done.champion_id == "baseline"
 
 
 def test_no_two_are_promoted_on_the_same_windows(store, waiting, write_run, sets) -> None:
