@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nightsoak.console import emit_json, hint, say
+from nightsoak.console import emit_json, hint, near_path, say
 
 _COLOURS = {"SUCCESS": "green", "OK": "green", "WARN": "yellow", "FAIL": "red", "NODATA": "magenta"}
 
@@ -68,8 +68,7 @@ def print_rollback(folder: Path) -> None:
 
     *lines, _ = (folder / SUMMARY).read_text(encoding="utf-8").splitlines()
     print("\n".join(lines))
-    path = (folder / REPORT).absolute()
-    print(f"report: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}", flush=True)
+    print(f"report: {near_path(folder / REPORT)}", flush=True)
     hint("nightsoak champion history")
 
 
@@ -113,8 +112,6 @@ def print_verdict(folder: Path) -> None:
         ("decide", view.decision),
     ):
         console.print(Text.assemble((f"{word}: ", "bold"), text))
-    path = report_path(folder).absolute()
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    console.print(Text(f"report: {shown}"), soft_wrap=True)
+    console.print(Text(f"report: {near_path(report_path(folder))}"), soft_wrap=True)
     sys.stdout.flush()  # the hint goes to stderr and comes last
     hint(view.next.replace("`", "").replace("\u00a0", " "))

@@ -39,6 +39,8 @@ def resolve_run(run: str, reports: Path) -> Path:
     for candidate in (*by_id, Path(run), Path(run).parent):
         if (candidate / MANIFEST).is_file():
             return candidate
+    if there := [day for day in by_id if day.is_dir()]:
+        raise InputError(f"has no {MANIFEST}", where=str(there[0]), remedy="see the files that lie there")
     ids = (folder.name for day in reversed(by_id) if day.parent.is_dir() for folder in sorted(day.parent.iterdir()))
     near = did_you_mean(run, [LATEST, *ids])
     remedy = near if near.endswith("?") else f"name a run id of {reports / INDEX}, the path of a folder, or latest"
