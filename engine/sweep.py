@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from engine.ledger import Valuer, lane_components
-from engine.maker.session import MakerSession
 from engine.maker.state import (
     BLOCK_NAMES,
     EVENT_AMEND,
@@ -25,6 +24,7 @@ from engine.maker.state import (
 from engine.market.tape import Tape
 from engine.params import PARAMETERS, Params
 from engine.profile import Profile
+from engine.search.trial_windows import start_session
 
 _NS_PER_S = 1_000_000_000
 _MARKOUT_S = 5
@@ -51,16 +51,14 @@ def lane_effects(
 
 
 def _run(tape: Tape, profile: Profile, lanes: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    meta = tape.meta
-    config = profile.kernel_config(meta.instrument(), tape.reference_mid2())
-    start, end = meta.first_exch_ts_ns, meta.last_local_ts_ns + 1
-    session = MakerSession(config, lanes, (meta.price_low_ticks, meta.price_high_ticks + 1), start)
+    session, order = start_session(tape, lanes, profile)
+    start, end = tape.meta.first_exch_ts_ns, tape.meta.last_local_ts_ns + 1
     parts, mids = [], []
     for edge in (*range(start + _NS_PER_S, end, _NS_PER_S), end):
-        parts.append(session.advance(tape.columns, edge, tape.exch_order))
+        parts.append(session.advance(tape.columns, edge, order))
         mids.append(session.touch()[0])
     records, mid2 = np.concatenate(parts), np.array(mids)
-    value = Valuer(meta.instrument())
+    value = Valuer(tape.meta.instrument())
     fee_rate = Fraction(profile.maker_fee_rate)
     blocks = session.take_blocks().sum(axis=1)
     first, last = int(mid2[mid2 > 0][0]), int(mid2[mid2 > 0][-1])
