@@ -9,7 +9,7 @@ import pytest
 
 from engine.maker.state import EVENT_NAMES, REASON_NAMES, REC_FILL, RULE_S1, RULE_SYMMETRIC
 
-SEEDS = range(40)
+SEEDS = (*range(40), 79, 164)  # the last two: a cancel for want of room, an amend of nothing left
 
 
 def differences(case: Any, by_lane: Any, trace_steps: int = 0) -> list[str]:
@@ -79,11 +79,11 @@ def test_kernel_equals_reference_where_crossings_leave_levels_behind(
 
 
 def test_random_tapes_reach_everything(make_case: Any) -> None:
-    """Else the comparison above would compare little."""
+    """Those that are compared above: else it would compare little."""
     seen: set[tuple[str, str]] = set()
     fills = partial = permuted = 0
     for rule in (RULE_S1, RULE_SYMMETRIC):
-        for seed in range(400):
+        for seed in SEEDS:
             case = make_case(seed, rule)
             permuted += case.order is not None
             records = case.session().advance(case.columns, case.end_ns, case.order)
