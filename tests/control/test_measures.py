@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.bot.journal import journal_files
 from engine.bot.protocol import Message
 from engine.bot.replay import open_bot
+from engine.bot.telemetry import FeedTelemetry, Telemetry
 from engine.control.board import Action
 from engine.control.desk import Desk
 from engine.control.kpis import live_gate, live_metrics
-from engine.control.settings import ControlSettings
+from engine.control.measures import Measures
+from engine.control.settings import ControlSettings, Toxicity
+from engine.instrument import Instrument
+from engine.maker.state import BLOCK_NAMES, RECORD_DTYPE
+from engine.paths import CHECKOUT
 from engine.profile import load_profile
 from engine.soak import NS_PER_S, RunPlan
 from engine.tuning.bands import load_gates
@@ -146,8 +155,6 @@ def test_block_counts_are_the_journals(done: tuple[RunPlan, Desk]) -> None:
 
 def test_decisions_are_timed_from_the_newest_message(done: tuple[RunPlan, Desk]) -> None:
     """Against the obvious way: for each request of lane 0, search the tape's receipt times."""
-    import numpy as np
-
     from engine.market.events import LAST
     from engine.market.tape import Tape
 
@@ -167,8 +174,6 @@ def test_decisions_are_timed_from_the_newest_message(done: tuple[RunPlan, Desk])
 
 def test_markouts_are_those_of_the_marks(done: tuple[RunPlan, Desk]) -> None:
     """Against the obvious way: for each fill, the first mark 10 s later, found by looking at all of them."""
-    import numpy as np
-
     plan, desk = done
     records = [json.loads(line) for line in journal(plan).splitlines()]
     marks = [(r["ts_ns"], r["mid2"]) for r in records if r["type"] == "mark"]
@@ -197,6 +202,32 @@ def test_a_desk_without_actions_leaves_the_journal_as_it_is(
     other = plan_in(tmp_path, iterations=2)
     run(other, with_desk=False)
     assert journal(other) == journal(plan)
+
+
+def test_what_only_a_live_feed_tells_is_counted_from_its_looks() -> None:
+    """Two seconds: one message of four is older than one before it, one was dropped beside them, one gap."""
+    grid = Instrument("sim", "SIMUSDT", Decimal("0.001"), Decimal("0.1"), "linear", Decimal(1), "USDT", "USDT")
+    measures = Measures(grid, (Fraction(0), Fraction(0)), [0], 0, Toxicity())
+    nothing = np.zeros(0, np.int64)
+    look = Telemetry(0, 0, 0, np.zeros((1, 2, len(BLOCK_NAMES)), np.int64), np.zeros(1, np.int64), nothing, nothing)
+    measures.first_look(look)
+    local_ns = np.array([10, 20, 30, 40]) * 1_000_000
+    feed = FeedTelemetry(1, np.array([4_000_000]), np.array([3]), np.array([7]))
+    look = replace(
+        look,
+        valid_ns=NS_PER_S,
+        gaps=1,
+        local_ts_ns=local_ns,
+        exch_ts_ns=local_ns - [5_000_000, 5_000_000, 19_000_000, 5_000_000],
+        feed=feed,
+    )
+    measures.see(np.zeros(0, RECORD_DTYPE), 50_000, 2 * NS_PER_S, look, 0)
+    metrics = live_metrics(measures, live_gate(measures, load_gates(CHECKOUT / "config")), 0, paused=True)
+    expected = {"ts_inversion_rate": 0.25, "seq_gap_rate": 0.25, "stale_tick_drop_ratio": 0.2, "data_valid_ratio": 0.5}
+    expected |= {"local_backlog_p99_ms": 4.0, "queue_depth_p99": 3.0, "event_backlog_p99": 7.0, "paused": 1}
+    assert {name: metrics[name] for name in expected} == expected
+    assert metrics["source_latency_p99_ms"] == pytest.approx(np.quantile([5, 5, 19, 5], 0.99))
+    assert metrics["gate_ready"] == 0
 
 
 def test_what_a_replay_cannot_know_is_absent_with_its_reason(done: tuple[RunPlan, Desk]) -> None:
