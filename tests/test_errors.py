@@ -47,7 +47,7 @@ def test_every_lookup_asks_in_the_same_words(tmp_path: Path) -> None:
     (tmp_path / "2026-11-20" / "20261120T020000-BTCUSDT-1f2e").mkdir(parents=True)
     with pytest.raises(InputError, match="no such run; did you mean '20261120T020000-BTCUSDT-1f2e'"):
         resolve_run("20261120T020000-BTCUSDT-1f2f", tmp_path)
-    with pytest.raises(InputError, match="-1f2e: has no truth_manifest.json"):
+    with pytest.raises(InputError, match="-1f2e: has no truth_manifest"):
         resolve_run("20261120T020000-BTCUSDT-1f2e", tmp_path)
     with pytest.raises(ConfigError, match="no driver matrix 'none'; known ones: seed"):
         load_rules(config, "none")

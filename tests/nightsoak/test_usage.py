@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from engine import errors
+from engine.paths import CHECKOUT
 from nightsoak import console
 from nightsoak.__main__ import build_parser, main
 from nightsoak.console import WIDTH, long_work, paragraph
@@ -47,6 +50,20 @@ def test_every_argument_says_what_it_is() -> None:
     found = list(arguments(build_parser()))
     assert len(found) > 150
     assert [(prog, action.dest) for prog, action in found if not action.help] == []
+
+
+def test_the_page_has_every_exit_code_and_variable() -> None:
+    page = (CHECKOUT / "docs" / "cli.md").read_text(encoding="utf-8")
+    found = {cls.exit_code for cls in vars(errors).values() if hasattr(cls, "exit_code")}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, flags=re.M)} == {0, *found}
+    code = "".join(
+        path.read_text() for folder in ("engine", "flows", "nightsoak") for path in (CHECKOUT / folder).rglob("*.py")
+    )
+    own = {"NIGHTSOAK_WORKER_PID", "NIGHTSOAK_SHARED_SERVER"}  # what processes of ours tell each other
+    assert (
+        set(re.findall(r"NIGHTSOAK_[A-Z]+(?:_[A-Z]+)*", code)) - own - set(re.findall(r"NIGHTSOAK_[A-Z_]+", page))
+        == set()
+    )
 
 
 class Terminal(io.StringIO):
