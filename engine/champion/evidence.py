@@ -20,19 +20,17 @@ Ids are unique across nights: run number * 100,000 + window, runs in the order i
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections.abc import Collection, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.champion.market import GENERATED, RECORDED, Market
+from engine.champion.evidence_rows import Run, Seen, Window, lane_of, runs_of
+from engine.champion.market import GENERATED, MARKET_COLUMNS, Market
 from engine.champion.windows import gather_windows
-from engine.instrument import UNITS_PER_QUOTE
 from engine.soak import WINDOW_SECONDS
 from engine.tuning.judge import Judgement
 from engine.tuning.pairing import WindowSeries, window_series
@@ -152,7 +150,7 @@ def last_market(wh: Warehouse, symbol: str, champion: str) -> Market | None:
     """The market of the last run that ran the champion's set in its champion's or control lane; None without one."""
     gather_windows(wh, symbol)
     found = wh.execute(
-        f"SELECT {_MARKET} FROM evidence_run WHERE symbol = ? AND run_id IN (SELECT run_id FROM evidence_window "
+        f"SELECT {MARKET_COLUMNS} FROM evidence_run WHERE symbol = ? AND run_id IN (SELECT run_id FROM evidence_window "
         "WHERE symbol = ? AND params_sha256 = ? AND role IN (SELECT unnest(?))) "
         "ORDER BY begun_ns DESC, run_id DESC LIMIT 1",
         [symbol, symbol, champion, list(CHAMPION_ROLES)],
@@ -164,12 +162,10 @@ def market_of(wh: Warehouse, symbol: str, run_id: str) -> Market | None:
     """The market of a run; None where it is not known or cannot be read as a run."""
     gather_windows(wh, symbol)
     found = wh.execute(
-        f"SELECT {_MARKET} FROM evidence_run WHERE symbol = ? AND run_id = ? AND unusable IS NULL", [symbol, run_id]
+        f"SELECT {MARKET_COLUMNS} FROM evidence_run WHERE symbol = ? AND run_id = ? AND unusable IS NULL",
+        [symbol, run_id],
     )
     return Market(*found[0]) if found else None
-
-
-_MARKET = "market, venue, grid, generator, profile"
 
 
 @dataclass(frozen=True)
@@ -180,6 +176,17 @@ class _Asked:
     since_ns: int = -_EVER
     until_ns: int = _EVER
 
+    def reach(self, run: Run, row: Window) -> bool:
+        """Whether it ran in the time that is asked for."""
+        return self.since_ns <= (run.begun_ns if run.mode == REPLAY else row.start_ns) < self.until_ns
+
+    def is_fresh(self, run: Run, row: Window, seen: Seen) -> bool:
+        if run.tape_digest in self.seen_tapes:
+            return False
+        if run.market == GENERATED and self.seen_tapes:  # all tapes begin at one time: it says nothing
+            return bool(run.tape_digest) and row.cut not in seen.searched
+        return self.fresh_after_ns is None or row.start_ns >= self.fresh_after_ns
+
 
 def _gather(
     wh: Warehouse, symbol: str, wanted: Sequence[tuple[str, Sequence[str]]], asked: _Asked, market: Market | None
@@ -187,20 +194,19 @@ def _gather(
     """One series per wanted (digest, roles), over the same windows."""
     market = market or last_market(wh, symbol, wanted[0][0])
     gather_windows(wh, symbol)
-    found = [] if market is None else _runs(wh, symbol, market)
-    seen = _Seen({row.cut for run in found if run.tape_digest in asked.seen_tapes for row in run.rows})
+    found = [] if market is None else runs_of(wh, symbol, market)
+    seen = Seen({row.cut for run in found if run.tape_digest in asked.seen_tapes for row in run.rows})
     left_out = dict.fromkeys(LEFT_OUT, 0)
     runs: list[RunWindows] = []
     ids: list[int] = []
-    values: list[list[_Window]] = []
+    values: list[list[Window]] = []
     for number, run in enumerate(found):
-        chosen = [lane for digest, roles in wanted if (lane := _lane(run.lanes, digest, roles)) is not None]
+        chosen = [lane for digest, roles in wanted if (lane := lane_of(run.lanes, digest, roles)) is not None]
         if len(chosen) < len(wanted):
             continue
         first_id, before = number * MOST_WINDOWS, len(ids)
         for rows in zip(*(run.lanes[lane] for lane in chosen), strict=True):
             row = rows[0]
-            inside = asked.since_ns <= (run.begun_ns if run.mode == REPLAY else row.start_ns) < asked.until_ns
             reason = ""
             if not run.sound:
                 reason = "unsound"
@@ -208,13 +214,13 @@ def _gather(
                 reason = "changed"
             elif row.end_ns - row.start_ns != asked.window_seconds * _NS_PER_S:
                 reason = "other_length"
-            elif not _is_fresh(run, row, asked, seen):
+            elif not asked.is_fresh(run, row, seen):
                 reason = "not_fresh"
             elif not seen.is_new(run, row):
                 reason = "repeated"
             else:
                 seen.add(row)
-            if not inside:
+            if not asked.reach(run, row):
                 continue
             if reason:
                 left_out[reason] += 1
@@ -231,106 +237,6 @@ def _gather(
     return Paired(series[0], series[-1], tuple(runs), left_out, market, rate)
 
 
-@dataclass(frozen=True)
-class _Window:
-    """A row of evidence_window; PnL and notional in the PnL currency, `mid` that of the window's end, NaN where
-    unknown. `cut`: the same for the same cut of the same generated market."""
-
-    role: str
-    window: int
-    start_ns: int
-    end_ns: int
-    digest: str | None
-    pnl: float
-    notional: float
-    mid: float
-    cut: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A row of evidence_run with its lanes' windows."""
-
-    run_id: str
-    mode: str
-    begun_ns: int
-    sound: bool
-    market: str
-    tape_digest: str
-    lanes: dict[int, list[_Window]] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> list[_Window]:
-        """The windows of one lane: the market is the same in all."""
-        return next(iter(self.lanes.values()), [])
-
-
-class _Seen:
-    """What was counted. `searched`: cuts of the tapes that the search saw."""
-
-    def __init__(self, searched: set[tuple[Any, ...]]) -> None:
-        self.searched = searched
-        self._cuts: set[tuple[Any, ...]] = set()
-        self._spans: list[tuple[int, int]] = []  # in order
-
-    def is_new(self, run: _Run, row: _Window) -> bool:
-        if run.market != RECORDED and row.cut in self._cuts:
-            return False
-        return run.market == GENERATED or not self._overlaps(row)
-
-    def add(self, row: _Window) -> None:
-        self._cuts.add(row.cut)
-        insort(self._spans, (row.start_ns, row.end_ns))
-
-    def _overlaps(self, row: _Window) -> bool:
-        at = bisect_left(self._spans, (row.start_ns, row.end_ns))
-        before, after = self._spans[max(0, at - 1) : at], self._spans[at : at + 1]
-        return any(end_ns > row.start_ns for _, end_ns in before) or any(start < row.end_ns for start, _ in after)
-
-
-def _is_fresh(run: _Run, row: _Window, asked: _Asked, seen: _Seen) -> bool:
-    if run.tape_digest in asked.seen_tapes:
-        return False
-    if run.market == GENERATED and asked.seen_tapes:  # all tapes begin at one time: it says nothing
-        return bool(run.tape_digest) and row.cut not in seen.searched
-    return asked.fresh_after_ns is None or row.start_ns >= asked.fresh_after_ns
-
-
-def _runs(wh: Warehouse, symbol: str, market: Market) -> list[_Run]:
-    """The market's runs in the order in which they began."""
-    found = {
-        row[0]: _Run(*row)
-        for row in wh.execute(
-            "SELECT run_id, mode, begun_ns, sound, market, tape_digest FROM evidence_run "
-            f"WHERE symbol = ? AND ({_MARKET}) = (?, ?, ?, ?, ?) AND unusable IS NULL ORDER BY begun_ns, run_id",
-            [symbol, *astuple(market)],
-        )
-    }
-    for run_id, lane, role, window, start_ns, end_ns, digest, net, notional, mid_start, mid_end in wh.execute(
-        'SELECT run_id, lane, role, "window", start_ns, end_ns, params_sha256, net_units, notional_units, mid_start, '
-        'mid_end FROM evidence_window WHERE symbol = ? ORDER BY run_id, lane, "window"',
-        [symbol],
-    ):
-        if run_id not in found:
-            continue
-        mid = math.nan if mid_end is None else float(mid_end)
-        cut = (start_ns, end_ns, mid_start, mid_end)
-        row = _Window(role, window, start_ns, end_ns, digest, _money(net), _money(notional), mid, cut)
-        found[run_id].lanes.setdefault(lane, []).append(row)
-    return list(found.values())
-
-
-def _lane(lanes: dict[int, list[_Window]], digest: str, roles: Sequence[str]) -> int | None:
-    """The lane of that role that ran the set in most windows, the lowest number among equals."""
-    counts = {lane: sum(row.digest == digest for row in rows if row.role in roles) for lane, rows in lanes.items()}
-    best = min(counts, key=lambda lane: (-counts[lane], lane), default=None)
-    return best if best is not None and counts[best] else None
-
-
 def _since_ns(since_utc: str) -> int:
     """In whole seconds, which is what run ids count in; far back for an empty text."""
     return int(datetime.fromisoformat(since_utc).timestamp()) * _NS_PER_S if since_utc else -_EVER
-
-
-def _money(units: int | None) -> float:
-    return math.nan if units is None else int(units) / UNITS_PER_QUOTE

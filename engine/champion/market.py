@@ -19,6 +19,8 @@ from typing import Any
 from engine.instrument import Instrument
 
 RECORDED, GENERATED, ENDPOINT = "recorded", "generated", "endpoint"
+MARKET_COLUMNS = "market, venue, grid, generator, profile"
+"""Of evidence_run, in the order of Market's fields."""
 _GRID = ("tick", "lot", "contract", "contract_size", "quote_currency", "pnl_currency")
 
 
