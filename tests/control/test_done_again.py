@@ -1,54 +1,51 @@
-"""A served run, acted upon while it waited at an iteration's end, has a certificate that holds."""
+"""What a run is given that is done again: the sets and actions of its manifest, in their order."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 
-from engine.control.settings import FILE, SWITCH_VARIABLE
-from engine.files import write_json
-from engine.market.simulator import generate_tape, read_settings
+from engine.control.script import read_script
 from engine.params import Params
-from engine.paths import CHECKOUT
-from engine.report.manifest import MANIFEST
-from engine.soak import RunPlan
-from engine.soak_recipe import run_soak
-from engine.soak_steps import Edge, report
-from engine.verify import verify_run
+from engine.run_again import _write_script
+from engine.soak import NS_PER_S, RunPlan
 
-A, B = Params(base_spread_bps_delta=0.3), Params(base_spread_bps_delta=0.3, tail_age_ms=500)
+A, B = dict(Params(base_spread_bps_delta=0.3)), dict(Params(base_spread_bps_delta=0.3, tail_age_ms=500))
 
 
-@pytest.mark.usefixtures("expectations_here")
-def test_sets_that_took_effect_at_one_moment_are_verified(
-    plan_in: Callable[..., RunPlan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Set A comes from the overrides file, B from the control plane, both at the end of the first iteration."""
-    market = read_settings(CHECKOUT / "config", "s1").with_run(seed=9, duration_s=40)
-    tape = generate_tape(tmp_path / "market", market)
-    plan = plan_in(tmp_path, tape=str(tape.path), iterations=2, window_seconds=10, auto_tune=False)
-    write_json(plan.paths.config / FILE, {"wait_s": 0})
-
-    def act(edge: Edge) -> None:
-        write_json(plan.overrides_file, dict(A))
-        address = json.loads((plan.folder / "control_address.json").read_text())
-        token = Path(address["token_file"]).read_text().strip()
-        with httpx.Client(base_url=address["url"], headers={"Authorization": f"Bearer {token}"}) as client:
-            assert client.post("/control/reload_strategy", json={"tail_age_ms": 500}).status_code == 202
-
-    with monkeypatch.context() as served:
-        served.setenv(SWITCH_VARIABLE, "1")
-        run_soak(plan, at_edge=act)
-    folder = report(plan).folder
-    manifest = json.loads((folder / MANIFEST).read_text())
+@pytest.fixture
+def scripted(plan_in: Callable[..., RunPlan], tmp_path: Path) -> Callable[..., list[tuple[int, str, dict[str, Any]]]]:
+    """The script, (s since the first iteration's end, action, values), of a run with these sets and actions."""
+    plan = plan_in(tmp_path, iterations=2)
     edge_ns = plan.schedule.window_end_ns(plan.schedule.windows_per_iteration - 1)
-    assert [(row["effective_ts_ns"], row["params"]) for row in manifest["parameters"][1:]] == [
-        (edge_ns, dict(A)), (edge_ns, dict(B))
-    ]  # fmt: skip
-    result = verify_run(folder, plan.paths)
-    assert (result.findings, result.open) == ((), ())
-    assert result.verified
+
+    def script(
+        sets: Sequence[tuple[int, dict[str, float]]], actions: Sequence[tuple[int, str]] = ()
+    ) -> list[tuple[int, str, dict[str, Any]]]:
+        start = {"effective_ts_ns": plan.schedule.start_ns, "params": dict(Params())}
+        rows = [{"effective_ts_ns": edge_ns + s * NS_PER_S, "params": params} for s, params in sets]
+        done = [{"effective_ts_ns": edge_ns + s * NS_PER_S, "name": name, "values": {}} for s, name in actions]
+        _write_script(plan, {"parameters": [start, *rows], "actions": done})
+        found = read_script(plan.folder)
+        return [((ts_ns - edge_ns) // NS_PER_S, action.name, dict(action.values)) for ts_ns, action in found]
+
+    return script
+
+
+def test_one_set_at_an_iterations_end_comes_from_the_overrides_file(scripted: Callable[..., Any]) -> None:
+    assert scripted([(0, A)]) == []
+
+
+def test_two_sets_at_an_iterations_end_are_both_put_in_force_the_later_last(scripted: Callable[..., Any]) -> None:
+    """The flow's decision, and what somebody asked the control plane for while the bot waited for it."""
+    assert scripted([(0, A), (0, B)]) == [(0, "reload_strategy", A), (0, "reload_strategy", B)]
+
+
+def test_actions_of_one_moment_keep_their_order(scripted: Callable[..., Any]) -> None:
+    names = ["resume", "pause", "flatten", "resume"]
+    found = scripted([(0, A)], [(-30, "pause"), *((0, name) for name in names)])
+    assert [row for row in found if row[1] != "reload_strategy"] == [(-30, "pause", {}), *((0, n, {}) for n in names)]
+    assert (0, "reload_strategy", A) in found
