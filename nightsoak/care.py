@@ -83,6 +83,10 @@ def run_prune(args: argparse.Namespace) -> int:
         f"{len(gone.runs)} runs {said}, {len(gone.journals)} journals of {gone.journal_bytes / 1e6:.1f} MB; "
         f"{gone.kept} runs are kept"
     )
+    if args.dry_run and gone.runs:
+        hint(f"nightsoak backup DIR keeps them, nightsoak prune --keep-days {args.keep_days} removes them")
+    else:
+        hint("nightsoak status")
     return 0
 
 
@@ -97,6 +101,7 @@ def run_export(args: argparse.Namespace) -> int:
         emit_json({"folder": str(args.folder), "rows": rows})
         return 0
     print(f"{len(rows)} tables, {sum(rows.values())} rows -> {args.folder}")
+    hint(f"whatever reads Parquet reads {args.folder}; nightsoak export --run RUN adds a run's KPIs and attribution")
     return 0
 
 

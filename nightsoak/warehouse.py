@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nightsoak.arguments import count
-from nightsoak.console import emit_json, hint, say
+from nightsoak.console import emit_json, hint, long_work, say
 
 LOCK_WAIT_S = 2.0
 """A process that reads or writes the warehouse holds it for a moment only."""
@@ -76,12 +76,13 @@ def run_ingest(args: argparse.Namespace) -> int:
         extra["exports"] = [asdict(one) | {"journal": str(one.journal)} for one in made_from]
     if not journals:
         raise JournalError("no journals are named", where="ingest", remedy="name journal files or a folder of them")
-    if args.rebuild:
-        made = rebuild(database, journals, wait_s=LOCK_WAIT_S)
-        result, aside = made.result, made.set_aside
-        extra["differing"] = None if made.differing is None else list(made.differing)
-    else:
-        result, aside = ingest_or_rebuild(database, journals, own, wait_s=LOCK_WAIT_S)
+    with long_work("ingest: reading journals"):
+        if args.rebuild:
+            made = rebuild(database, journals, wait_s=LOCK_WAIT_S)
+            result, aside = made.result, made.set_aside
+            extra["differing"] = None if made.differing is None else list(made.differing)
+        else:
+            result, aside = ingest_or_rebuild(database, journals, own, wait_s=LOCK_WAIT_S)
     if (args.rebuild or aside is not None) and args.db is None:
         with Warehouse(database) as warehouse:
             synchronise_all(warehouse, paths)  # champions and evidence are files of their own

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from engine.errors import ConfigError, FeedError
+from engine.errors import ConfigError, FeedError, did_you_mean
 from engine.instrument import Instrument
 from engine.live.venues import Venues, is_loopback, places
 from engine.market.instruments import read_instruments
@@ -40,9 +40,9 @@ def find_instruments(feed: str, symbols: Sequence[str], endpoint: str, venues: V
             continue
         asked = _ask(feed, symbol, endpoint, venues)
         if asked is None:
-            raise ConfigError(
-                f"{feed} does not list {symbol}", where="--symbols", remedy="check the name and the endpoint"
-            )
+            near = did_you_mean(symbol, [name for venue, name in known if venue in _VENUES[feed]])
+            remedy = near if near.endswith("?") else "check the name and the endpoint"
+            raise ConfigError(f"{feed} does not list {symbol}", where="--symbols", remedy=remedy)
         found.append(asked)
     return tuple(found)
 

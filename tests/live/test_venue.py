@@ -88,6 +88,17 @@ def test_depth_one_sends_snapshots_only_and_deeper_books_chain(sample: Tape, ven
             last = data["u"] if frame["topic"] == "orderbook.200.SIMUSDT" else last
 
 
+def test_who_does_not_read_is_hung_up_on(sample: Tape, venue_of: VenueOf, until: Callable[..., None]) -> None:
+    """Its frames fill the system's buffers first, then the venue's own queue."""
+    venue = venue_of(sample, speed=1e6, loop=True)
+    with connect(f"{venue.endpoint}/v5/public/linear", compression=None, max_queue=1, close_timeout=0.1) as socket:
+        topics = [*(f"orderbook.{depth}.SIMUSDT" for depth in (50, 200, 1000)), "publicTrade.SIMUSDT"]
+        assert talk(socket, op="subscribe", args=topics)["success"]
+        until(lambda: not venue.venue._outlet.clients, "end of the connection")
+        venue.pause()
+        assert venue.venue.sent["orderbook.1000.SIMUSDT"] > 5000 / 4
+
+
 def test_only_known_paths_are_served(venue: VenueThread) -> None:
     rest = venue.endpoint.replace("ws:", "http:")
     assert httpx.get(f"{rest}/v5/private").status_code == 404
@@ -116,6 +127,8 @@ def test_a_grid_is_asked_of_the_endpoint(feed: str, sample: Tape, venue: VenueTh
     assert (one.quote_currency, one.pnl_currency, one.contract) == ("USDT", "USDT", "linear")
     with pytest.raises(ConfigError, match=f"{feed} does not list NOSUCH"):
         find_instruments(feed, ["NOSUCH"], venue.endpoint, read_venues())
+    with pytest.raises(ConfigError, match=f"{feed} does not list BTCUSDTT; did you mean 'BTCUSDT'"):
+        find_instruments(feed, ["BTCUSDTT"], venue.endpoint, read_venues())
 
 
 def test_known_symbols_need_no_network_and_others_say_what_is_wrong() -> None:
