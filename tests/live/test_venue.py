@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket as socket_module
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -91,7 +92,11 @@ def test_depth_one_sends_snapshots_only_and_deeper_books_chain(sample: Tape, ven
 def test_who_does_not_read_is_hung_up_on(sample: Tape, venue_of: VenueOf, until: Callable[..., None]) -> None:
     """Its frames fill the system's buffers first, then the venue's own queue."""
     venue = venue_of(sample, speed=1e6, loop=True)
-    with connect(f"{venue.endpoint}/v5/public/linear", compression=None, max_queue=1, close_timeout=0.1) as socket:
+    small = socket_module.socket()
+    small.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4096)
+    small.connect(("127.0.0.1", venue.venue.port))
+    url = f"{venue.endpoint}/v5/public/linear"
+    with connect(url, sock=small, compression=None, max_queue=1, close_timeout=0.1) as socket:
         topics = [*(f"orderbook.{depth}.SIMUSDT" for depth in (50, 200, 1000)), "publicTrade.SIMUSDT"]
         assert talk(socket, op="subscribe", args=topics)["success"]
         until(lambda: not venue.venue._outlet.clients, "end of the connection")
