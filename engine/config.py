@@ -52,7 +52,7 @@ def parse_config(text: str, model: type[Model], *, where: str) -> Model:
     try:
         json.loads(text, object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"is not valid JSON: {error}", where=where, remedy="correct the file") from error
+        raise ConfigError(f"is not valid JSON: {error}", where=where, remedy="correct it") from error
     try:
         # From the text, not from the parsed object: strict mode then takes JSON arrays for tuples.
         return model.model_validate_json(text)
