@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +31,7 @@ hypothesis.settings.register_profile("nightsoak", deadline=None)
 hypothesis.settings.load_profile("nightsoak")
 
 SHORT_TAPE_SECONDS = 60
+UP_WAIT_S = 240.0
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +45,30 @@ def short_tape(tmp_path_factory: pytest.TempPathFactory) -> Tape:
 def following() -> Callable[[], object]:
     """The preexec_fn of a child that is told to end (SIGTERM) when the tests do, however they end."""
     return partial(follow_parent, os.getpid())
+
+
+@pytest.fixture(scope="session")
+def start_up(following: Callable[[], object]) -> Callable[..., subprocess.Popen[bytes]]:
+    """Starts `nightsoak up` in an environment, its words in a file, and waits until it is up."""
+
+    def start(said: Path, environment: Mapping[str, str], *words: str) -> subprocess.Popen[bytes]:
+        with said.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "nightsoak", "up", *words],
+                cwd=CHECKOUT,
+                env=environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=following,
+            )
+        end_s = time.monotonic() + UP_WAIT_S
+        while "UI: " not in said.read_text(encoding="utf-8"):
+            assert process.poll() is None and time.monotonic() < end_s, said.read_text(encoding="utf-8")
+            time.sleep(0.2)
+        return process
+
+    return start
 
 
 @pytest.fixture(scope="session")

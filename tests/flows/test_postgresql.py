@@ -122,24 +122,6 @@ class Up:
     folder: Path
     process: subprocess.Popen[bytes]
 
-    @classmethod
-    def start(cls, folder: Path, host: dict[str, str], following: Callable[[], object], *words: str) -> Up:
-        folder.mkdir(exist_ok=True)
-        with (folder / "up.out").open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "nightsoak", "up", *words],
-                cwd=CHECKOUT,
-                env=host,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                preexec_fn=following,
-            )
-        up = cls(folder, process)
-        wait_until(lambda: "UI: " in up.said or process.poll() is not None)
-        assert process.poll() is None, up.said
-        return up
-
     @property
     def said(self) -> str:
         return (self.folder / "up.out").read_text(encoding="utf-8")
@@ -151,12 +133,21 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def first(database: str, tmp_path_factory: pytest.TempPathFactory, following: Callable[[], object]) -> Iterator[Up]:
+def start_host(start_up: Callable[..., Any]) -> Callable[..., Up]:
+    """A `nightsoak up` on a host's folder."""
+
+    def start(folder: Path, host: dict[str, str], *words: str) -> Up:
+        return Up(folder, start_up(folder / "up.out", host, *words))
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def first(database: str, tmp_path_factory: pytest.TempPathFactory, start_host: Callable[..., Up]) -> Iterator[Up]:
     """The host of the server, whose worker takes what writes its warehouse."""
     folder = tmp_path_factory.mktemp("first")
-    port = str(free_port())
     host = environment(folder, **{URL: database})
-    up = Up.start(folder, host, following, "--port", port, "--queues", "ingest", "default")
+    up = start_host(folder, host, "--port", str(free_port()), "--queues", "ingest", "default")
     yield up
     up.end()
 
@@ -263,10 +254,10 @@ def test_only_the_server_knows_the_url(first: Up) -> None:
 
 @pytest.mark.soak
 def test_under_one_server_the_second_soak_is_refused_or_waits(
-    first: Up, api: Api, tmp_path: Path, following: Callable[[], object]
+    first: Up, api: Api, tmp_path: Path, start_host: Callable[..., Up]
 ) -> None:
     """Two workers with two homes: only the server can tell that a soak is running."""
-    second = Up.start(tmp_path, environment(tmp_path), following, "--join", api.url, "--queues", "elsewhere")
+    second = start_host(tmp_path, environment(tmp_path), "--join", api.url, "--queues", "elsewhere")
     try:
         wait_until(lambda: len(api.workers_online()) == 2)
         (first.folder / "datasets" / "overrides").mkdir(exist_ok=True)

@@ -46,26 +46,7 @@ class Up:
 
     folder: Path
     environment: dict[str, str]
-    following: Callable[[], object]
     process: subprocess.Popen[bytes]
-
-    @classmethod
-    def start(cls, folder: Path, environment: dict[str, str], following: Callable[[], object]) -> Up:
-        port = str(free_port())
-        with (folder / "up.out").open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "nightsoak", "up", "--port", port],
-                cwd=CHECKOUT,
-                env=environment,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-                preexec_fn=following,
-            )
-        up = cls(folder, environment, following, process)
-        wait_until(lambda: "UI: " in up.said or process.poll() is not None)
-        assert process.poll() is None, up.said
-        return up
 
     @property
     def home(self) -> Path:
@@ -127,7 +108,7 @@ def plugin_path(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory, following: Callable[[], object]) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory, start_up: Callable[..., Any]) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "NIGHTSOAK_"))}
     environment = kept | {
@@ -137,7 +118,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, following: Callable[[], object]
         "NIGHTSOAK_TIMEZONE": ZONE,
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *plugin_path(folder)]),
     }
-    up = Up.start(folder, environment, following)
+    up = Up(folder, environment, start_up(folder / "up.out", environment, "--port", str(free_port())))
     yield up
     if up.process.poll() is None:
         up.process.terminate()
@@ -338,7 +319,9 @@ def start_long_run(up: Up, tape: Tape) -> str:
     return run
 
 
-def test_killed_it_leaves_nothing_running_and_the_next_one_ends_the_lost_run(up: Up, short_tape: Tape) -> None:
+def test_killed_it_leaves_nothing_running_and_the_next_one_ends_the_lost_run(
+    up: Up, start_up: Callable[..., Any], short_tape: Tape
+) -> None:
     lost = start_long_run(up, short_tape)
     with Api(f"{up.url}/api") as api:
         state = httpx.get(f"{api.url}/flow_runs/{lost}").json()["state"]
@@ -347,8 +330,7 @@ def test_killed_it_leaves_nothing_running_and_the_next_one_ends_the_lost_run(up:
     up.process.kill()
     up.process.wait()
     wait_until(lambda: not up.running())
-    again = Up.start(up.folder, up.environment, up.following)
-    up.process = again.process
+    up.process = start_up(up.folder / "up.out", up.environment, "--port", str(free_port()))
     with Api(f"{up.url}/api") as api:
         run = api.run(lost)
     assert run.state == "Crashed", run

@@ -54,9 +54,7 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def up(
-    tmp_path_factory: pytest.TempPathFactory, until: Callable[..., Any], following: Callable[[], object]
-) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory, start_up: Callable[..., Any]) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT)}
     environment = kept | {
@@ -65,19 +63,8 @@ def up(
         "NIGHTSOAK_REPORTS": str(folder / "reports"),
         "PYTHONPATH": str(CHECKOUT),
     }
-    with (folder / "up.out").open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nightsoak", "up", "--port", str(free_port())],
-            cwd=CHECKOUT,
-            env=environment,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            preexec_fn=following,
-        )
+    process = start_up(folder / "up.out", environment, "--port", str(free_port()))
     up = Up(folder, environment, process)
-    until(lambda: "UI: " in up.said or process.poll() is not None, "server")
-    assert process.poll() is None, up.said
     yield up
     process.terminate()
     try:
