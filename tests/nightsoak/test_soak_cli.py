@@ -125,7 +125,7 @@ def test_the_second_soak_on_a_warehouse_exits_3_and_names_the_first(
 def test_a_live_feed_without_a_symbol_is_refused(paths: Paths, capsys: pytest.CaptureFixture[str], feed: str) -> None:
     code, line = failing(capsys, "--feed", feed)
     assert code == 2
-    assert "0 symbols are named" in line
+    assert "no symbol is named" in line
     assert not (paths.datasets / "runs").exists()
 
 
