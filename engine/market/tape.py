@@ -25,6 +25,8 @@ from engine.market.events import COLUMN_DTYPES, DEPTH, LAST, TRADE, Array, Colum
 from engine.market.tape_meta import IMPORT_AGAIN, META_FILE, Gap, Source, TapeMeta, read_meta
 
 _INT64 = np.dtype("<i8")
+MOST_WINDOW_TICKS = 1 << 27
+"""A kernel keeps about 50 bytes for each tick of its price window."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,13 @@ def write_tape(
     facts = _facts(columns, order)
     if window is not None:
         facts |= {"price_low_ticks": window[0], "price_high_ticks": window[1] - 1}
+    low, high = facts["price_low_ticks"], facts["price_high_ticks"]
+    if window is None and high - low >= MOST_WINDOW_TICKS and first_mid2(columns):  # without a mid nothing runs on it
+        raise TapeError(
+            f"not a tape's events: the touch spans {low} to {high} ticks, more than {MOST_WINDOW_TICKS}",
+            where=str(path),
+            remedy="a price is misplaced, or the tick is too small: mend their source",
+        )
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -76,7 +76,7 @@ def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, data
     columns.local_ts_ns[:] = sorted(integers(0, 2**62 - 1))
     columns.kind[:] = integers(DEPTH, TRADE)
     columns.flags[:] = np.array(integers(0, 1)) | LAST
-    columns.price_ticks[:] = integers(1, 2**31 - 1)
+    columns.price_ticks[:] = integers(2**31 - 2**24, 2**31 - 1)
     columns.qty_lots[:] = integers(1, 2**63 - 1)
     tape = write(tmp_path_factory.mktemp("tapes") / "t", columns)
     again = Tape.open(tape.path, verify=True)
@@ -283,6 +283,15 @@ def test_what_a_tape_may_not_hold(tmp_path: Path, column: str, row: int, value: 
     reseal(folder)
     verification = verify_tape(folder)
     assert not verification.ok and [f.what for f in verification.findings if f.label == "fail"] == [failed[0].what]
+
+
+def test_a_touch_as_wide_as_no_market_is_refused(tmp_path: Path) -> None:
+    """A book that no memory holds: one misplaced price would end every replay of the tape."""
+    columns = market()
+    columns.price_ticks[columns.price_ticks > 100] = 2**31 - 1
+    with pytest.raises(TapeError, match=r"the touch spans 1 to \d+ ticks, more than 134217728; a price is misplaced"):
+        write(tmp_path / "t", columns)
+    assert not list(tmp_path.iterdir())
 
 
 def test_columns_of_the_wrong_type_length_or_none_are_refused(tmp_path: Path) -> None:
