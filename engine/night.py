@@ -76,8 +76,8 @@ def watch_and_roll_back(plan: RunPlan) -> Watched:
 
 
 def confirm_challengers(plan: RunPlan) -> tuple[Confirmation, ...]:
-    """Every waiting challenger, those that waited longest first. At most one is promoted: the others are then to be
-    compared with it, from the next night on.
+    """Those withdrawn since the last night, then every waiting challenger, the longest first. At most one is promoted:
+    the others are then to be compared with it, from the next night on.
 
     Raises:
         StorageError: history or ledger could not be written; done again it goes on where it stopped.
@@ -86,7 +86,7 @@ def confirm_challengers(plan: RunPlan) -> tuple[Confirmation, ...]:
     done: list[Confirmation] = []
     with open_warehouse(plan.paths) as warehouse:
         market = market_of(warehouse, plan.symbol, plan.run_id)
-        for challenger in store.challengers():
+        for challenger in (*store.withdrawn(), *store.challengers()):
             seconds = plan.schedule.window_seconds
             done.append(confirm(warehouse, store, challenger, market=market, window_seconds=seconds))
     return tuple(done)

@@ -80,7 +80,7 @@ def test_a_challenger_that_did_not_run_is_not_judged(plan: RunPlan) -> None:
     assert "no window is known for both lanes" in waits.reason and "17 usable windows" in ran.reason
     assert ran.gates.failed == ran.gates.missing == () and len(waits.gates.missing) == 5
     assert ran.market == waits.market and ran.market is not None and ran.market.kind == "generated"
-    store.withdraw(late.id)
+    store.forget(late)
 
 
 def test_a_champion_that_was_changed_by_hand_meanwhile_begins_everything_anew(plan: RunPlan) -> None:
@@ -129,7 +129,7 @@ def test_what_the_search_found_waits_for_fresh_windows_and_is_counted_once(plan:
     (trial,) = read_ledger(plan.paths, SYMBOL).trials
     assert trial.trials == tuned.evidence["trials"] and trial.lanes == 4
     assert trial.market_start_ns == plan.schedule.start_ns and trial.market_end_ns == new.fresh_after_ns - 1
-    store.withdraw(new.id)
+    store.forget(new)
 
 
 def test_on_a_generated_market_another_seed_confirms_and_the_searched_one_does_not(
@@ -148,7 +148,7 @@ def test_on_a_generated_market_another_seed_confirms_and_the_searched_one_does_n
         usable.append((found.judgement.windows_usable, found.windows_left_out["not_fresh"] > 0))
     assert usable[0] == (0, True)
     assert usable[1][0] >= 5  # of 6 windows the tape's end may cut the last one short
-    store.withdraw(found.challenger.id)
+    store.forget(found.challenger)
 
 
 @pytest.mark.parametrize(("verdict", "challenger"), [("REJECT", "own"), ("HOLD", "own"), ("INCONCLUSIVE", "champion")])

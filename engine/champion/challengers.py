@@ -25,6 +25,7 @@ class _Row(ConfigModel):
     origin: str
     fresh_after_ns: int | None
     seen_tapes: tuple[str, ...] = ()
+    withdrawn_utc: str = ""
 
 
 class _File(ConfigModel):
@@ -36,7 +37,8 @@ class _File(ConfigModel):
 class Challenger:
     """`origin`: the tune it comes from, or who proposed it. `fresh_after_ns`: windows that begin before this market
     time were seen when it was chosen, and are no confirmation; None where none were. `seen_tapes`: digests of the tapes
-    that were seen, which tell it for generated markets, where every tape begins at the same time."""
+    that were seen, which tell it for generated markets, where every tape begins at the same time. `withdrawn_utc`:
+    since when it waits no more, but for its test to be paid for; empty while it waits."""
 
     id: str
     params: Params
@@ -45,6 +47,7 @@ class Challenger:
     origin: str
     fresh_after_ns: int | None = None
     seen_tapes: tuple[str, ...] = ()
+    withdrawn_utc: str = ""
 
     @property
     def sha256(self) -> str:
@@ -55,7 +58,7 @@ class Challenger:
 
 
 def read_challengers(file: Path) -> tuple[Challenger, ...]:
-    """Those waiting, oldest first; none where there is no file.
+    """Those waiting, oldest first, and those withdrawn; none where there is no file.
 
     Raises:
         ConfigError, OverridesError: the file is not what it must be; names the key or the parameter.
@@ -71,6 +74,7 @@ def read_challengers(file: Path) -> tuple[Challenger, ...]:
             row.origin,
             row.fresh_after_ns,
             row.seen_tapes,
+            row.withdrawn_utc,
         )
         for row in load_config(file, _File).challengers
     )

@@ -74,7 +74,7 @@ def confirm(
 
     A gate that fails rejects, though not before the first look. It waits, and nothing is paid, where a gate has no
     data for one that would be promoted, or the champion is frozen. A test against a champion that is no more ends, and
-    begins anew against the one in force.
+    begins anew against the one in force. One that was withdrawn is paid for and forgotten.
 
     Args:
         market: by default the one of the last run that ran the champion.
@@ -101,9 +101,10 @@ def confirm(
         paired.market,
         tuple(end_tests(wh, store, challenger, settings, window_seconds, at_utc)),
     )
-    if challenger.sha256 == champion.sha256:
-        _withdraw(store, challenger)
-        return replace(done, reason=f"leaves the list: it is {champion.id}, the champion in force")
+    if challenger.withdrawn_utc or challenger.sha256 == champion.sha256:
+        store.forget(challenger)
+        why = "it was withdrawn" if challenger.withdrawn_utc else f"it is {champion.id}, the champion in force"
+        return replace(done, reason=f"leaves the list, {why}: {'; '.join(done.ended) or 'nothing to pay for'}")
     on = on_market(paired.market)
     if judged.verdict == PROMOTE and champion.frozen:
         reason = f"{judged.reason}; the champion is frozen, so nothing is spent and it waits"
@@ -127,15 +128,10 @@ def confirm(
         evidence=_evidence(challenger, judged, paired),
         at_utc=at_utc,
     )
-    if not became.grant.promoted:
-        _withdraw(store, challenger)
+    if became.promoted is not None or not became.grant.promoted:
+        store.forget(challenger)
     reason = f"{judged.verdict}: {judged.reason}; {became.reason}{on}{_and(done.ended, champion)}"
     return replace(done, grant=became.grant, promoted=became.promoted, reason=reason)
-
-
-def _withdraw(store: ChampionStore, challenger: Challenger) -> None:
-    if any(known.id == challenger.id for known in store.challengers()):
-        store.withdraw(challenger.id)
 
 
 def _evidence(challenger: Challenger, judgement: Judgement, paired: Paired) -> dict[str, Any]:

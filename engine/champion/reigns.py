@@ -2,14 +2,15 @@
 
 A test is of one challenger against one champion while that one is in force. When another takes effect, be it by a
 promotion, a rollback or by hand, every waiting challenger's test ends and a new one begins against the new champion,
-with nothing carried over. What had taken a look could have promoted: it is paid for as HOLD.
+with nothing carried over. One that is withdrawn has its test ended likewise. What had taken a look could have promoted:
+it is paid for as HOLD, where it was not paid for already.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.champion.challengers import Challenger
@@ -80,15 +81,21 @@ def end_tests(
     window_seconds: int,
     at_utc: datetime | None = None,
 ) -> list[str]:
-    """Pay for the challenger's tests against champions that are no more, once each; a sentence for every one that had
-    windows.
+    """Pay for the challenger's tests that are over, once each; a sentence for every one that had windows.
+
+    Over are those against champions that are no more, and all of one that was withdrawn.
 
     Raises:
         StorageError: the ledger is damaged or could not be written.
     """
-    said = []
-    for reign in former_reigns(store.history()):
-        if reign.until_utc <= challenger.since_utc:
+    said, reigns = [], former_reigns(store.history())
+    if gone_utc := challenger.withdrawn_utc:
+        reigns = [
+            replace(one, until_utc=min(one.until_utc or gone_utc, gone_utc))
+            for one in (*reigns, Reign.of(store.current()))
+        ]
+    for reign in reigns:
+        if reign.until_utc <= max(challenger.since_utc, reign.since_utc):
             continue
         paired = windows_of_test(wh, store.symbol, challenger, reign, window_seconds)
         judged = judge_challenger(paired.champion, paired.challenger, settings)
@@ -106,6 +113,6 @@ def end_tests(
                 decision="HOLD",
                 at_utc=at_utc,
             )
-            paid = f"{len(judged.looks)} looks were taken, level {grant.level:.3g} spent"
+            paid = f"looks taken: {len(judged.looks)}, level {grant.level:.3g} spent"
         said.append(f"its test against {reign.id} ended after {judged.windows_usable} windows, {paid}")
     return said

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -124,7 +125,7 @@ class ChampionStore:
             return self._next(read, now, "promote", new_id, params, before, who, why, evidence, at_utc)
 
         champion = self._change(change)[0]
-        self._waits_no_more(champion.sha256)
+        self._waits_no_more(champion.params, at_utc)
         return champion
 
     def rollback(
@@ -174,7 +175,7 @@ class ChampionStore:
 
         now, made = self._change(change)
         assert made is not None
-        self._waits_no_more(now.sha256)
+        self._waits_no_more(now.params, at_utc)
         return made
 
     def freeze(
@@ -198,6 +199,13 @@ class ChampionStore:
         Raises:
             ConfigError, OverridesError: the file is not what it must be; names the key or the parameter.
         """
+        return tuple(known for known in self._listed() if not known.withdrawn_utc)
+
+    def withdrawn(self) -> tuple[Challenger, ...]:
+        """Those that wait no more and whose tests are still to be paid for. Raises as `challengers`."""
+        return tuple(known for known in self._listed() if known.withdrawn_utc)
+
+    def _listed(self) -> tuple[Challenger, ...]:
         return read_challengers(self.challengers_file)
 
     def propose(
@@ -228,14 +236,13 @@ class ChampionStore:
         seen = tuple(sorted(set(seen_tapes)))
         new = Challenger(challenger_id(params), params, utc_text(at_utc), why, origin, fresh_after_ns, seen)
         with self.lock():
-            waiting = self.challengers()
-            known = next((known for known in waiting if known.sha256 == new.sha256), None)
+            known = next((known for known in self.challengers() if known.sha256 == new.sha256), None)
             if known is None:
-                write_challengers(self.challengers_file, (*waiting, new))
+                write_challengers(self.challengers_file, (*self._listed(), new))
         return known or new
 
-    def withdraw(self, challenger: str) -> Challenger:
-        """Take a challenger off the list.
+    def withdraw(self, challenger: str, *, at_utc: datetime | None = None) -> Challenger:
+        """Let a challenger wait no more; the next night pays for the looks that its test took (engine.champion.reigns).
 
         Raises:
             InputError: none has that id; names those that wait.
@@ -246,16 +253,30 @@ class ChampionStore:
             if gone is None:
                 remedy = did_you_mean(challenger, [known.id for known in waiting])
                 raise InputError(f"no challenger {challenger!r} waits", where=self.symbol, remedy=remedy)
-            write_challengers(self.challengers_file, [known for known in waiting if known is not gone])
+            self._mark({gone.id}, at_utc)
         return gone
 
-    def _waits_no_more(self, digest: str) -> None:
-        """Take the new champion off the list; one that cannot be read is told elsewhere."""
+    def forget(self, gone: Challenger) -> None:
+        """Take a challenger off the list whose tests are paid for."""
+        with self.lock():
+            left = [known for known in self._listed() if (known.id, known.since_utc) != (gone.id, gone.since_utc)]
+            write_challengers(self.challengers_file, left)
+
+    def _mark(self, ids: Collection[str], at_utc: datetime | None) -> None:
+        """Those of the waiting as withdrawn."""
+        gone = {known.id for known in self.challengers()} & set(ids)
+        if gone:
+            when = utc_text(at_utc)
+            rows = [
+                replace(known, withdrawn_utc=when) if known.id in gone and not known.withdrawn_utc else known
+                for known in self._listed()
+            ]
+            write_challengers(self.challengers_file, rows)
+
+    def _waits_no_more(self, params: Params, at_utc: datetime | None) -> None:
+        """The new champion is no challenger; a list that cannot be read is told elsewhere."""
         with suppress(NightsoakError), self.lock():
-            waiting = self.challengers()
-            left = [known for known in waiting if known.sha256 != digest]
-            if len(left) < len(waiting):
-                write_challengers(self.challengers_file, left)
+            self._mark({challenger_id(params)}, at_utc)
 
     def _change(self, make: Callable[[Champion, OnDisk], Change | None]) -> tuple[Champion, Change | None]:
         """(the champion behind it, what `make` gave); nothing is written where that is nothing or of before."""

@@ -57,7 +57,7 @@ def test_a_better_one_is_promoted_paid_for_and_leaves_the_list(store, waiting, n
     assert done.judgement.verdict == "PROMOTE"
     assert done.promoted == store.current()
     assert store.current().params == waiting.params
-    assert store.challengers() == ()
+    assert store.challengers() == store.withdrawn() == ()
     evidence = store.history()[-1].evidence
     assert evidence["runs"] == ["20261101T220000-BTCUSDT-0001", "20261102T220000-BTCUSDT-0002"]
     assert evidence["p_value"] <= evidence["grant"]["level"]
@@ -211,7 +211,7 @@ def test_another_champion_ends_the_test_pays_for_its_looks_and_begins_a_new_one(
     c1 = store.promote(sets[1], who="operator", why="by hand", at_utc=datetime(2026, 11, 3, tzinfo=UTC))
     done = judged(store, waiting)
     assert (done.judgement.verdict, done.judgement.windows_usable, done.champion_id) == ("INCONCLUSIVE", 0, c1.id)
-    ended = "its test against baseline ended after 32 windows, 1 looks were taken, level 0.05 spent"
+    ended = "its test against baseline ended after 32 windows, looks taken: 1, level 0.05 spent"
     assert done.ended == (ended,) and done.reason.endswith(f"{ended}; it began anew against {c1.id}")
     store.rollback(who="nightsoak", why="worse", at_utc=datetime(2026, 11, 3, 12, tzinfo=UTC))
     done = judged(store, waiting)  # what ran beside it before it was replaced is over
@@ -221,6 +221,23 @@ def test_another_champion_ends_the_test_pays_for_its_looks_and_begins_a_new_one(
     assert (paid.decision, paid.promoted, paid.challenger_sha256) == ("HOLD", False, waiting.sha256)
     nights(1, 0.9, first=4, champion=sets[1])
     assert judged(store, waiting).promoted is not None  # on windows beside the champion in force
+
+
+def test_one_that_is_withdrawn_is_paid_for_where_it_had_taken_a_look(store, waiting, nights, sets) -> None:
+    """Else a set could be withdrawn and proposed again until it passes."""
+    nights(1, 0.0)
+    store.withdraw(waiting.id, at_utc=datetime(2026, 11, 3, tzinfo=UTC))
+    again = store.propose(sets[0], why="once more", origin="op", at_utc=datetime(2026, 11, 3, tzinfo=UTC))
+    (gone,) = store.withdrawn()
+    done = judged(store, gone)
+    assert done.reason == (
+        "leaves the list, it was withdrawn: its test against baseline ended after 32 windows, looks taken: 1, "
+        "level 0.05 spent"
+    )
+    (paid,) = read_ledger(store.paths, "BTCUSDT").confirmations
+    assert paid.decision == "HOLD" and done.grant is None and done.promoted is None
+    assert store.withdrawn() == () and store.challengers() == (again,)
+    assert judged(store, again).judgement.windows_usable == 0
 
 
 def test_no_two_are_promoted_on_the_same_windows(store, waiting, write_run, sets) -> None:

@@ -368,8 +368,13 @@ def test_challengers_wait_until_promoted_or_withdrawn(store, sets, at) -> None:
     assert store.challengers() == (second,)
     with pytest.raises(InputError, match="champion's own"):
         store.propose(a, why="", origin="op")
-    store.withdraw(second.id)
-    assert store.challengers() == ()
+    assert store.withdraw(second.id, at_utc=at(2)) == second
+    assert store.challengers() == () and [gone.id for gone in store.withdrawn()] == [first.id, second.id]
+    again = store.propose(b, why="", origin="op", at_utc=at(3))
+    assert store.challengers() == (again,) and again.since_utc > store.withdrawn()[1].withdrawn_utc
+    for gone in store.withdrawn():
+        store.forget(gone)
+    assert store.challengers() == (again,) and store.withdrawn() == ()
     store.propose(c, why="", origin="op")
     store.challengers_file.write_text("{")
     with pytest.raises(ConfigError, match=r"challengers\.json"):
