@@ -92,19 +92,22 @@ def test_good_rows_meet_everything() -> None:
     assert quality_check(quality_of(results))["label"] == "SUCCESS"
 
 
-@pytest.mark.parametrize(("table", "column", "value", "title"), BAD)
-def test_each_expectation_fails_on_the_row_it_is_for_and_no_other(
-    table: str, column: str, value: Any, title: str
-) -> None:
-    rows = rows_of()
-    rows[table][3][column] = value
-    key = {"lane": 1, "seq": 1 if column == "seq" else 13}
-    broken = [one for one in run_suite(tables(rows)) if one["failed"]]
-    assert [(one["table"], one["title"], one["failed"], one["keys"]) for one in broken] == [(table, title, 1, [key])]
-    critical = next(e.critical for e in SUITE if (e.table, e.title) == (table, title))
-    check = quality_check(quality_of(broken))
-    assert check["label"] == ("NODATA" if critical else "WARN")
-    assert f"{table}: {title}: 1 of 6 fail" in check["reason"]
+def test_each_expectation_fails_on_the_row_it_is_for_and_no_other() -> None:
+    """A row for each, all in one run."""
+    rows = rows_of(len(BAD) + 6)
+    wanted = {}
+    for place, (table, column, value, title) in enumerate(BAD, 3):
+        rows[table][place][column] = value
+        row = rows[table][place]
+        wanted[table, title] = [{"lane": row["lane"], "seq": row["seq"]}]
+    found = {(one["table"], one["title"]): one for one in run_suite(tables(rows))}
+    assert {name: one["keys"] for name, one in found.items()} == wanted
+    for (table, title), one in found.items():
+        assert one["failed"] == 1
+        critical = next(e.critical for e in SUITE if (e.table, e.title) == (table, title))
+        check = quality_check(quality_of([one]))
+        assert check["label"] == ("NODATA" if critical else "WARN")
+        assert f"{table}: {title}: 1 of {len(rows[table])} fail" in check["reason"]
 
 
 def test_every_expectation_has_its_bad_row() -> None:
