@@ -52,7 +52,7 @@ def check_columns(columns: Columns) -> list[Finding]:
     marker = kind == MARKER
     wrong_flag = (flags & ~np.uint8(BUY | LAST | GAP | CLEAR)) != 0
     wrong_flag |= (flags & (GAP | CLEAR) != 0) != marker
-    outside = (np.minimum(exch, local) < 0) | (np.maximum(exch, local) >= TIMES_END_NS)
+    outside = (exch < 0) | (exch >= TIMES_END_NS) | (local < 0) | (local >= TIMES_END_NS)
     return [
         _check("times are in ns since 1970", outside),
         _check("local time never falls", np.diff(local) < 0, shift=1),
