@@ -23,13 +23,22 @@ class Client:
     def __init__(self, connection: ServerConnection, category: str) -> None:
         self.connection, self.category = connection, category
         self.topics: set[str] = set()
-        self.frames: asyncio.Queue[str] = asyncio.Queue(_CLIENT_FRAMES)
+        self.frames: asyncio.Queue[str] = asyncio.Queue()
+
+    @property
+    def is_full(self) -> bool:
+        return self.frames.qsize() >= _CLIENT_FRAMES
+
+    def answer(self, text: str) -> None:
+        """What the client asked for; always finds room."""
+        self.frames.put_nowait(text)
 
     def put(self, text: str) -> None:
-        try:
+        """A frame of a stream; who is too slow for them is hung up on."""
+        if self.is_full:
+            self.drop()
+        else:
             self.frames.put_nowait(text)
-        except asyncio.QueueFull:
-            self.drop()  # too slow a consumer
 
     def drop(self) -> None:
         self.connection.transport.abort()
@@ -128,6 +137,6 @@ class Outlet:
         for client in list(self.clients):
             if topic not in client.topics:
                 continue
-            while self._patient and client in self.clients and client.frames.full():
+            while self._patient and client in self.clients and client.is_full:
                 await asyncio.sleep(0.001)
             client.put(text)

@@ -226,7 +226,7 @@ class Venue:
             market.apply(first)
 
     def _say(self, client: Client, frame: Frame) -> None:
-        client.put(orjson.dumps(frame).decode())
+        client.answer(orjson.dumps(frame).decode())
 
     # --- playing ------------------------------------------------------------------------------------------------
     async def play(self) -> None:

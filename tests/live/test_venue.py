@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket as socket_module
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -89,19 +88,36 @@ def test_depth_one_sends_snapshots_only_and_deeper_books_chain(sample: Tape, ven
             last = data["u"] if frame["topic"] == "orderbook.200.SIMUSDT" else last
 
 
+@pytest.fixture
+def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few frames may wait for a client, so that what a socket holds is most of it."""
+    monkeypatch.setattr("engine.live.outlet._CLIENT_FRAMES", 50)
+
+
+TOPICS = ["orderbook.200.SIMUSDT", "orderbook.1000.SIMUSDT"]
+
+
+@pytest.mark.usefixtures("few_frames")
 def test_who_does_not_read_is_hung_up_on(sample: Tape, venue_of: VenueOf, until: Callable[..., None]) -> None:
-    """Its frames fill the system's buffers first, then the venue's own queue."""
     venue = venue_of(sample, speed=1e6, loop=True)
-    small = socket_module.socket()
-    small.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4096)
-    small.connect(("127.0.0.1", venue.venue.port))
-    url = f"{venue.endpoint}/v5/public/linear"
-    with connect(url, sock=small, compression=None, max_queue=1, close_timeout=0.1) as socket:
-        topics = [*(f"orderbook.{depth}.SIMUSDT" for depth in (50, 200, 1000)), "publicTrade.SIMUSDT"]
-        assert talk(socket, op="subscribe", args=topics)["success"]
+    with connect(f"{venue.endpoint}/v5/public/linear", compression=None, max_queue=1, close_timeout=0.1) as socket:
+        assert talk(socket, op="subscribe", args=TOPICS)["success"]
         until(lambda: not venue.venue._outlet.clients, "end of the connection")
         venue.pause()
-        assert venue.venue.sent["orderbook.1000.SIMUSDT"] > 5000 / 4
+
+
+@pytest.mark.usefixtures("few_frames")
+def test_at_the_greatest_speed_a_client_that_is_behind_is_waited_for_and_answered(
+    sample: Tape, venue_of: VenueOf, until: Callable[..., None]
+) -> None:
+    venue = venue_of(sample, speed=0, loop=True)
+    with connect(f"{venue.endpoint}/v5/public/linear", compression=None, max_queue=1, close_timeout=0.1) as socket:
+        talk(socket, op="subscribe", args=TOPICS)
+        until(lambda: all(client.is_full for client in venue.venue._outlet.clients), "full queue")
+        socket.send('{"op":"ping"}')
+        while hear(socket).get("ret_msg") != "pong":
+            """What came before it."""
+        venue.pause()
 
 
 def test_only_known_paths_are_served(venue: VenueThread) -> None:
