@@ -54,6 +54,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _optimize(args: argparse.Namespace) -> int:
+    from engine.optimize.tapes import find_tapes
     from engine.paths import Paths
     from engine.search.tune_plan import check_configuration
     from nightsoak.console import long_work
@@ -61,6 +62,8 @@ def _optimize(args: argparse.Namespace) -> int:
 
     settings, paths = _settings(args), Paths.from_environment()
     check_configuration(settings.tuning((), 1), paths)
+    if not settings.mock:
+        find_tapes(settings, paths, "")
     from engine.optimize.loop import optimize  # imports for seconds, and the settings are right
 
     what = "rounds until the stop file" if settings.continuous else "one round"

@@ -21,9 +21,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--queue", default=None, metavar="MODEL", help="risk, optimistic or power:N")
     parser.add_argument("--entry-latency-ms", type=float, metavar="MS", help="instead of the profile's")
     parser.add_argument("--response-latency-ms", type=float, metavar="MS", help="instead of the profile's")
-    parser.add_argument(
-        "--step-ms", type=float, default=100.0, metavar="MS", help="of the symmetric rule (100)"
-    )
+    parser.add_argument("--step-ms", type=float, default=100.0, metavar="MS", help="of the symmetric rule (100)")
     parser.add_argument("--full-fill", action="store_true", help="a touched order fills whole")
     parser.add_argument("--lanes", type=count, default=64, metavar="K", help="parameter sets per pass (default 64)")
     parser.add_argument("--trace", type=Path, metavar="FILE.npz", help="store the decisions of every lane and step")

@@ -47,7 +47,7 @@ def new_tapes(settings: OptimizeSettings, paths: Paths, state: State, progress: 
     if settings.mock:
         found = _generated(settings, paths, state, progress)
     else:
-        found, short = _found(settings, paths, state.symbol)
+        found, short = find_tapes(settings, paths, state.symbol)
     fresh: dict[str, tuple[TapeMeta, Path]] = {}
     for meta, folder in found:
         if state.symbol and meta.symbol != state.symbol:
@@ -73,8 +73,12 @@ def new_tapes(settings: OptimizeSettings, paths: Paths, state: State, progress: 
     return NewTapes(chosen, short)
 
 
-def _found(settings: OptimizeSettings, paths: Paths, symbol: str) -> tuple[Found, tuple[str, ...]]:
-    """Tapes, and the names of those too short. One that was named itself is taken as it is, and refused later."""
+def find_tapes(settings: OptimizeSettings, paths: Paths, symbol: str) -> tuple[Found, tuple[str, ...]]:
+    """Tapes, and the names of those too short. One that was named itself is taken as it is, and refused later.
+
+    Raises:
+        TapeError: one that was named is none.
+    """
     if not settings.tapes:
         recorded = recorded_tapes(paths, settings.window_seconds, symbol=symbol)
         return [(read_meta(folder), folder) for folder in recorded.folders], tuple(one.name for one in recorded.short)

@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from engine.errors import InputError
 from engine.market.tape import Tape
 from engine.paths import CHECKOUT
 from flows.api import Api, Run
@@ -137,7 +138,7 @@ def schedule(up: Up) -> Schedule:
     with Api(f"{up.url}/api") as api:
         deployment = api.deployments()["soak/soak-3h"]
     # The server plans what has changed every five seconds; what is past by then waits for the next turn.
-    soon = datetime.now(UTC) + timedelta(seconds=7)
+    soon = datetime.now(UTC) + timedelta(seconds=15)
     times = {"interval": 60, "anchor_date": soon.isoformat(), "timezone": "UTC"}
     soak = {"tape": "datasets/sample", "iterations": 3, "window_seconds": 10, "auto_tune": True}
     asked = [{"schedule": times, "active": True, "parameters": {"settings": soak}}]
@@ -206,6 +207,8 @@ def test_an_ambiguous_bare_name_names_the_candidates(up: Up) -> None:
 
 def test_a_failed_run_says_our_one_line(up: Up) -> None:
     with Api(f"{up.url}/api") as api:
+        with pytest.raises(InputError, match="soak-3: no such deployment; did you mean 'soak-3h'"):
+            api.find_deployment("soak/soak-3")
         run = up.post(
             f"/deployments/{api.find_deployment('report')[1]}/create_flow_run", {"parameters": {"run": "no-such-run"}}
         )

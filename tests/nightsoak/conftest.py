@@ -8,6 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from flows.environment import prefect_server, prepare
+from nightsoak import console
+
+
+@pytest.fixture(autouse=True)
+def no_work_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine's kernels are compiled in the midst of a test: what is said of long work is tested on its own."""
+    monkeypatch.setattr(console, "QUIET_S", 3600.0)
 
 
 @pytest.fixture(scope="session")
