@@ -52,12 +52,12 @@ def run_hourly(args: argparse.Namespace) -> int:
     if args.csv:
         print_csv(HOUR_COLUMNS, found.rows)
         return 0
-    print(f"{'hour UTC':<20} {'symbol':<12} {'runs':>4} {'net_bps':>10} {'net_pnl':>12} {'notional':>14} {'fills':>6}")
+    print(f"{'hour UTC':<20} {'symbol':<11} {'runs':>4} {'net_bps':>10} {'net_pnl':>11} {'notional':>12} {'fills':>6}")
     for row in found.rows:
         net = "no fills" if row["fills"] == 0 else shown(row["net_bps"], ".3f")
         pnl, notional = shown(row["net_pnl_quote"], ".6g"), shown(row["notional_quote"], ".6g")
         fills = shown(row["fills"], "d", "-")
-        print(f"{row['hour']:<20} {row['symbol']:<12} {row['runs']:>4} {net:>10} {pnl:>12} {notional:>14} {fills:>6}")
+        print(f"{row['hour']:<20} {row['symbol']:<11} {row['runs']:>4} {net:>10} {pnl:>11} {notional:>12} {fills:>6}")
     hint("--csv prints every column")
     return 0
 

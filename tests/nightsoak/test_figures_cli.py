@@ -51,6 +51,7 @@ def test_hours_for_a_reader(nightsoak):
     code, out, err = nightsoak("hourly", "--from", "2024-08-08T23:00")
     assert code == 0
     _head, empty, hour = out.splitlines()
+    assert max(map(len, out.splitlines())) <= 80
     assert empty.split()[:3] == ["2024-08-08T23:00:00Z", "BTCUSDT", "0"] and "no data" in empty
     assert hour.split()[:4] == ["2024-08-09T00:00:00Z", "BTCUSDT", "1", "0.170"]
     assert "hint: --csv" in err
