@@ -47,9 +47,12 @@ def measure(tape: Path, mode: str, folder: Path) -> tuple[float, float, int]:
     from engine.live.frames import Item, Kind
     from engine.live.runner import LiveSource
     from engine.live.settings import FeedSettings
+    from engine.market.book_scan import first_mid2
     from engine.market.tape import Tape
 
-    instrument = Tape.open(tape).meta.instrument()
+    opened = Tape.open(tape)
+    instrument = opened.meta.instrument()
+    first_mid2(opened.columns)  # compiled, or read from its cache: that is no frame's doing
     context = multiprocessing.get_context("spawn")
     told, stop = context.Queue(), context.Event()
     venue = context.Process(target=serve, args=(str(tape), mode, told, stop), daemon=True)
