@@ -81,7 +81,7 @@ class _Mids:
 def stylised_facts(columns: Columns) -> dict[str, float | None]:
     """Facts by name (see FACTS) of events in order of receipt, as from a tape's `columns`."""
     facts: dict[str, float | None] = dict.fromkeys(FACTS)
-    if len(columns.kind) < _LEAST_SAMPLES:
+    if len(columns.kind) < _LEAST_SAMPLES or columns.local_ts_ns[-1] == columns.local_ts_ns[0]:
         return facts
     mids = _mids(columns)
     seconds = (int(columns.local_ts_ns[-1]) - int(columns.local_ts_ns[0])) / NS_PER_S
@@ -97,7 +97,7 @@ def stylised_facts(columns: Columns) -> dict[str, float | None]:
     }
     facts |= _spread_facts(mids)
     facts |= _return_facts(mids, seconds)
-    if len(trades) >= _LEAST_SAMPLES:
+    if len(trades):
         facts |= _trade_facts(columns, trades, mids, seconds)
     return facts
 
@@ -153,6 +153,8 @@ def _trade_facts(columns: Columns, trades: Array, mids: _Mids, seconds: float) -
     exch, sign = columns.exch_ts_ns[trades], np.where(columns.flags[trades] & BUY, 1, -1)
     fresh = np.concatenate([[True], (np.diff(exch) != 0) | (np.diff(sign) != 0)])
     starts = np.flatnonzero(fresh)
+    if len(starts) < _LEAST_SAMPLES:
+        return {}
     rows, sign = trades[starts], sign[starts]
     lots = np.add.reduceat(columns.qty_lots[trades], starts)
     ts = columns.local_ts_ns[rows]
@@ -161,7 +163,7 @@ def _trade_facts(columns: Columns, trades: Array, mids: _Mids, seconds: float) -
     facts: dict[str, float | None] = {
         "orders_per_s": len(rows) / seconds,
         "order_gap_median_ms": float(np.median(gap_ms)),
-        "order_gap_burstiness": float((gap_ms.std() - gap_ms.mean()) / (gap_ms.std() + gap_ms.mean())),
+        "order_gap_burstiness": _ratio(gap_ms.std() - gap_ms.mean(), gap_ms.std() + gap_ms.mean()),
         "sign_autocorrelation_1": _autocorrelation(sign, 1),
         "sign_autocorrelation_10": _autocorrelation(sign, 10),
         "touch_depth_trades": float(np.median(touch) / np.median(lots)) if len(touch) else None,
@@ -219,6 +221,10 @@ def _sum_levels(
                     left -= 1
                 rank += step
         n += 1
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
 
 
 def _autocorrelation(values: Array, lag: int) -> float | None:

@@ -84,6 +84,14 @@ def test_too_short_a_tape_has_no_facts_rather_than_zeros() -> None:
     assert facts["spread_ticks_mean"] == 2
 
 
+def test_a_tape_of_one_moment_or_of_one_order_has_no_rates() -> None:
+    rows = [*book(0, 10_000, 10_004), *book(0, 10_000, 10_004)]
+    assert stylised_facts(tape(rows)) == dict.fromkeys(FACTS)
+    order = [(S, TRADE, BUY, 10_004, 1)] * 40 + [(S, TRADE, BUY | LAST, 10_004, 1)]
+    facts = stylised_facts(tape([*rows, *order, *book(9 * S, 10_000, 10_004)]))
+    assert facts["trade_share_pct"] > 0 and facts["orders_per_s"] is None and facts["order_gap_burstiness"] is None
+
+
 def test_against_a_plain_python_reading() -> None:
     """Mids, spread and 1 s returns of a simulated minute, from a book kept in dicts."""
     columns = generate_columns(read_settings(CONFIG, "s1").with_run(seed=8, duration_s=90))
