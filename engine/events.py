@@ -16,7 +16,7 @@ from typing import Any
 from engine.champion.log import append, locked, one_line, read_log
 from engine.paths import Paths
 
-ROLLED_BACK = "champion.rolled_back"
+PROMOTED, ROLLED_BACK = "champion.promoted", "champion.rolled_back"
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,16 @@ from pathlib import Path
 
 from engine.champion.confirm import Confirmation, confirm
 from engine.champion.evidence import market_of
+from engine.champion.change import differences
 from engine.champion.guard import Guarded, guard
 from engine.champion.ledger import record_trial
 from engine.champion.market import on_market
+from engine.champion.promotion import tell_promotion
 from engine.champion.rollback import RolledBack, finish_rollback, roll_back
 from engine.champion.store import ChampionStore
 from engine.files import write_atomic, write_json
 from engine.paths import Paths
+from engine.report.format import count
 from engine.search.settings import TuneSettings
 from engine.search.tune import TuneResult
 from engine.soak import RunPlan
@@ -47,13 +50,38 @@ class Watched:
             return f"{self.rolled_back.from_id} was taken back, {self.rolled_back.champion.id} is in force{why}{on}."
         if watch.verdict == "fallback":
             then = "the next run that starts from it is calmed" if champion.seq else "nothing was ever promoted"
-            return f"{champion.id} stays, but lost{why}: {then}{on}."
+            return f"{champion.id} lost{why}: {then}{on}."
+        since = f"{watch.windows} windows since it took effect"
         if watch.verdict == "nodata":
-            return (
-                f"{champion.id} stays: nothing can be said yet of its {watch.windows} windows since it took effect{why}"
-                f"{on}."
-            )
-        return f"{champion.id} stays: nothing against it in {watch.windows} windows since it took effect{on}."
+            return f"nothing can be said yet of {champion.id} in {since}{why}{on}."
+        return f"nothing against {champion.id} in {since}{on}."
+
+
+@dataclass(frozen=True)
+class InForce:
+    """The champion after the night's decisions: `before` and `now` are ids, `changed` is how many parameters differ."""
+
+    before: str
+    now: str
+    changed: int
+
+    @property
+    def move(self) -> str:
+        """ "baseline -> c1-..."; empty where the champion is the one that the night began with."""
+        return f"{self.before} -> {self.now}" if self.now != self.before else ""
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.move}, {count(self.changed, 'parameter')} changed" if self.move else f"{self.now} stays"
+
+
+@dataclass(frozen=True)
+class Night:
+    """What was written: the Markdown's path; and what is in force."""
+
+    symbol: str
+    file: Path
+    in_force: InForce
 
 
 def watch_and_roll_back(plan: RunPlan) -> Watched:
@@ -150,23 +178,48 @@ def settle_tune(result: TuneResult, paths: Paths) -> str:
     return f"{challenger.id} waits for its confirmation: it runs beside the champion in the coming soaks.{other}"
 
 
+def settle_champion(paths: Paths, watched: Watched) -> InForce:
+    """What is in force now that everything was decided; a promotion that was not told yet, as after a kill, is.
+
+    Raises:
+        StorageError: the event could not be written; done again it ends the same.
+    """
+    began = watched.guarded.champion
+    before = watched.rolled_back.from_id if watched.rolled_back else began.id
+    store = ChampionStore(paths, began.symbol)
+    tell_promotion(store)
+    now = store.current()
+    return InForce(before, now.id, len(differences(store.params_of(before), now.params)))
+
+
 def write_night(
-    folder: Path, watched: Watched, confirmed: tuple[Confirmation, ...], tuned: TuneResult | None, settled: str
-) -> Path:
-    """NIGHT.json and NIGHT.md in the run's folder; the Markdown's path. They are no artefacts of the run itself: they
-    rest on other nights too."""
+    paths: Paths,
+    folder: Path,
+    watched: Watched,
+    confirmed: tuple[Confirmation, ...],
+    tuned: TuneResult | None,
+    settled: str,
+) -> Night:
+    """NIGHT.json and NIGHT.md in the run's folder. They are no artefacts of the run itself: they rest on other nights
+    too.
+
+    Raises:
+        StorageError: they, or the event of a promotion, could not be written; done again it ends the same.
+    """
+    in_force = settle_champion(paths, watched)
     value = {
+        "champion": {**vars(in_force), "sentence": in_force.sentence},
         "watch": {"verdict": watched.guarded.watch.verdict, "sentence": watched.sentence},
         "rolled_back": watched.rolled_back.to_json() if watched.rolled_back else None,
         "confirmations": [one.to_json() for one in confirmed],
         "tune": {"id": tuned.tune_id, "verdict": tuned.verdict, "reason": tuned.reason} if tuned else None,
         "settled": settled,
     }
-    lines = ["# The morning after", "", f"- Champion: {watched.sentence}"]
+    lines = ["# The morning after", "", f"- Champion: {in_force.sentence}", f"- Watch: {watched.sentence}"]
     lines += [f"- {one.challenger.id}: {one.reason}" for one in confirmed] or ["- No challenger waited."]
     if tuned:
         settled = f"Tune {tuned.tune_id}: {tuned.verdict}, {tuned.reason.rstrip('.')}. {settled}"
     lines.append(f"- {settled}")
     write_json(folder / NIGHT_JSON, value)
     write_atomic(folder / NIGHT_MD, ("\n".join(lines) + "\n").encode())
-    return folder / NIGHT_MD
+    return Night(watched.guarded.champion.symbol, folder / NIGHT_MD, in_force)

@@ -32,7 +32,7 @@ _LOG = logging.getLogger("nightsoak.notices")
 _QUIET = {"tgram": "silent=yes", "ntfy": "priority=min", "ntfys": "priority=min", "pover": "priority=low",
           "gotify": "priority=low", "gotifys": "priority=low"}  # fmt: skip
 """What asks a service to deliver without a sound; others have no such thing."""
-_TYPES = dict.fromkeys(("SUCCESS", "OK", "GO", "PROMOTE"), "success")
+_TYPES = dict.fromkeys(("SUCCESS", "OK", "GO", "PROMOTE", "PROMOTED"), "success")
 _TYPES |= dict.fromkeys(("WARN", "ROLLED"), "warning")
 _TYPES |= dict.fromkeys(("FAIL", "NO-GO", "REJECT", "CRASHED"), "failure")
 """Apprise's kind of message by the first word of the notice; others are information."""

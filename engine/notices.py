@@ -20,14 +20,14 @@ from pydantic import Field, SecretStr
 
 from engine.config import ConfigModel, load_config
 from engine.errors import ConfigError, InputError, NightsoakError, VerificationError
-from engine.events import ROLLED_BACK, Event
+from engine.events import PROMOTED, ROLLED_BACK, Event
 from engine.report.manifest import MANIFEST, artefact_sha256
 from engine.report.render import SUMMARY
 
 FILE = "notices.json"
 URLS = "NIGHTSOAK_NOTICE_URLS"
 MAX_LINES = 8
-Kind = Literal["night", "rollback", "crash", "test"]
+Kind = Literal["night", "promotion", "rollback", "crash", "test"]
 Mode = Literal["on", "silent", "off"]
 _URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]+")
 _LINE_CHARACTERS = 400
@@ -63,6 +63,7 @@ class Events(ConfigModel):
     """What is done about each kind; a night's notice can be silent, never off."""
 
     night: Literal["on", "silent"] = "on"
+    promotion: Mode = "on"
     rollback: Mode = "on"
     crash: Mode = "on"
 
@@ -128,16 +129,31 @@ def run_notice(folder: Path, settings: NoticeSettings) -> Notice:
 
 def event_notice(event: Event, settings: NoticeSettings, reports: Path) -> Notice | None:
     """The notice of an event of datasets/events.jsonl; None for those that nobody is told of."""
+    told: Mapping[str, Any] = event.payload
+    symbol, moment = told.get("symbol", "unknown symbol"), f"{event.at_utc[:16].replace('T', ' ')} UTC"
+    champions = f"champion {told.get('from', 'unknown')} -> {told.get('to', 'unknown')}"
+    if event.name == PROMOTED:
+        return Notice(
+            "promotion",
+            f"PROMOTED · {symbol} · {moment}",
+            (
+                f"Why: {told.get('why', 'not said')}",
+                f"Promoted: {champions}",
+                *_moves(told),
+                "Decide: nothing today; the next soak starts from it, and is watched",
+                f"Report: nightsoak champion history --symbol {symbol}",
+            ),
+            f"event {event.id}",
+        )
     if event.name != ROLLED_BACK:
         return None
-    told: Mapping[str, Any] = event.payload
     report = str(told.get("report", ""))
     return Notice(
         "rollback",
-        f"ROLLED BACK · {told.get('symbol', 'unknown symbol')} · {event.at_utc[:16].replace('T', ' ')} UTC",
+        f"ROLLED BACK · {symbol} · {moment}",
         (
             f"Why: {told.get('why', 'not said')}",
-            f"Rolled back: champion {told.get('from', 'unknown')} -> {told.get('to', 'unknown')}",
+            f"Rolled back: {champions}",
             *_changes(reports / report),
             "Decide: nothing today; the former parameters are in force",
             f"Report: {_link(settings, report, f'nightsoak champion history; {report}')}",
@@ -165,16 +181,23 @@ def crash_notice(what: str, error: BaseException, *, run_id: str = "") -> Notice
 
 def trial_notice(settings: NoticeSettings) -> Notice:
     """The notice of `nightsoak notify --test`."""
-    modes = ", ".join(f"{kind} {settings.mode(kind)}" for kind in ("night", "rollback", "crash"))  # type: ignore[arg-type]
+    modes = ", ".join(f"{kind} {settings.mode(kind)}" for kind in ("night", "promotion", "rollback", "crash"))  # type: ignore[arg-type]
     return Notice("test", "TEST · notices of Nightsoak arrive here", (f"Events: {modes}", "Decide: nothing"), "")
 
 
 def _changes(report: Path) -> tuple[str, ...]:
     """The parameters that a rollback put back, from the ROLLBACK.json beside its report."""
     try:
-        changes = json.loads((report.parent / "ROLLBACK.json").read_bytes())["changes"]
-        said = ", ".join(f"{row['parameter']} {row['from']:g} -> {row['to']:g}" for row in changes)
-    except (OSError, ValueError, KeyError, TypeError):
+        return _moves(json.loads((report.parent / "ROLLBACK.json").read_bytes()))
+    except (OSError, ValueError):
+        return ()
+
+
+def _moves(told: Any) -> tuple[str, ...]:
+    """`changes` of it in one line; none where it has none."""
+    try:
+        said = ", ".join(f"{row['parameter']} {row['from']:g} -> {row['to']:g}" for row in told["changes"])
+    except (ValueError, KeyError, TypeError):
         return ()
     return (f"Changed: {said}",) if said else ()
 

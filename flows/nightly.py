@@ -15,6 +15,7 @@ from tasks.night_confirm import confirm_challengers
 from tasks.night_search import search_night
 from tasks.night_settle import settle_night
 from tasks.night_watch import watch_champion
+from tasks.publish_night import publish_night
 from tasks.publish_report import publish_report
 from tasks.send_notice import notice_if_crashed, send_crash_notice, send_notice
 
@@ -37,8 +38,9 @@ def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple
             watched = watch_champion(plan)
             confirmed = confirm_challengers(plan)
             found = search_night(plan, tuning)
-            settle_night(report, watched, confirmed, found)
-            messages.append(publish_report(report.folder))
+            night = settle_night(report, watched, confirmed, found)
+            said = publish_report(report.folder), publish_night(night)
+            messages.append(" · ".join(filter(None, said)))
             send_notice(report.folder)
         reports = soaked.all_or_raise()
     return reports, "; ".join(messages)

@@ -222,6 +222,8 @@ def run_rollback(args: argparse.Namespace) -> int:
 
 
 def run_promote(args: argparse.Namespace) -> int:
+    from engine.champion.promotion import tell_promotion
+    from engine.notice_outbox import tell
     from engine.params import Params, read_overrides
 
     store = _store(args)
@@ -230,6 +232,8 @@ def run_promote(args: argparse.Namespace) -> int:
     if not _agreed(args, plan):
         return _end(args, store, f"would {plan}", changed=False)
     made = store.promote(params, who=_who(), why=args.why, evidence={"operator": "no test was made"})
+    tell_promotion(store)
+    tell(store.paths)
     return _end(args, store, f"{made.id} is the champion of {store.symbol}; the next soak starts from it")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from engine import night
 from engine.champion.confirm import Confirmation
 from engine.paths import Paths
@@ -15,11 +13,11 @@ from tasks.step import step
 @step
 def settle_night(
     report: Report, watched: night.Watched, confirmed: tuple[Confirmation, ...], found: TuneResult | str
-) -> Path:
+) -> night.Night:
     """`found`: the search's result, or why there was none."""
     paths = Paths.from_environment()
     if isinstance(found, str):
-        return night.write_night(report.folder, watched, confirmed, None, f"No search was made: {found}.")
+        return night.write_night(paths, report.folder, watched, confirmed, None, f"No search was made: {found}.")
     settled = night.settle_tune(found, paths)
     publish(finish(found, lambda _: settled), paths)
-    return night.write_night(report.folder, watched, confirmed, found, settled)
+    return night.write_night(paths, report.folder, watched, confirmed, found, settled)

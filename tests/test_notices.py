@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from engine.errors import BotError, ConfigError, InputError, InterruptedRun, VerificationError
-from engine.events import ROLLED_BACK, emit
+from engine.events import PROMOTED, ROLLED_BACK, emit
 from engine.files import write_json
 from engine.notice_outbox import deliver, outbox_file
 from engine.notices import Notice, NoticeSettings, crash_notice, event_notice, load_notice_settings, run_notice
@@ -130,6 +130,22 @@ def test_a_rollback_is_told_with_the_parameters_that_are_in_force_again(paths: P
         "Changed: base_spread_bps_delta 0.06 -> 0.08",
         "Decide: nothing today; the former parameters are in force",
         "Report: nightsoak champion history; 2026-11-20/r/ROLLBACK.md",
+    ]
+
+
+def test_a_promotion_is_told_with_what_changed(paths: Paths) -> None:
+    row = {"parameter": "base_spread_bps_delta", "unit": "relative", "from": 0.06, "to": 0.08}
+    payload = {"symbol": "BTCUSDT", "from": "c-1", "to": "c-2", "why": "better", "changes": [row]}
+    event = emit(paths, PROMOTED, payload, event_id="p", at_utc="2026-11-20T03:10:00+00:00")
+    notice = event_notice(event, NoticeSettings(), paths.reports)
+    assert notice is not None and notice.kind == "promotion"
+    assert notice.text.splitlines() == [
+        "PROMOTED · BTCUSDT · 2026-11-20 03:10 UTC",
+        "Why: better",
+        "Promoted: champion c-1 -> c-2",
+        "Changed: base_spread_bps_delta 0.06 -> 0.08",
+        "Decide: nothing today; the next soak starts from it, and is watched",
+        "Report: nightsoak champion history --symbol BTCUSDT",
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.champion.change import Champion, params_sha256
 from engine.champion.ledger import Grant, spend, synchronise
+from engine.champion.promotion import tell_promotion
 from engine.champion.store import ChampionStore
 from engine.params import Params
 from engine.warehouse.db import Warehouse
@@ -49,7 +50,7 @@ def award(
 
     Raises:
         InputError: the champion was frozen meanwhile.
-        StorageError: history or ledger could not be written; done again it goes on where it stopped.
+        StorageError: history, ledger or event could not be written; done again it goes on where it stopped.
     """
     grant = spend(
         wh,
@@ -73,6 +74,7 @@ def award(
         )
         if now.sha256 == params_sha256(params):
             promoted = now
+            tell_promotion(store)
         else:
             reason = f"not promoted: {now.who} made {now.id} the champion meanwhile, with which it was not compared"
     synchronise(wh, store.paths, store.symbol)

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import InputError
 from engine.files import to_json
-from engine.params import Params
+from engine.params import PARAMETERS, Params
+from engine.paths import file_name
 
 BASELINE = "baseline"
 """The id of the table's initial values, which are in force until something is promoted."""
@@ -29,6 +30,15 @@ def canonical(params: Mapping[str, float]) -> bytes:
 def params_sha256(params: Mapping[str, float]) -> str:
     """What names a parameter set wherever sets are compared."""
     return hashlib.sha256(canonical(params)).hexdigest()
+
+
+def differences(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:
+    """[{parameter, unit, from, to}] of the parameters that differ, in the table's order."""
+    return [
+        {"parameter": name, "unit": PARAMETERS[name].unit, "from": before[name], "to": after[name]}
+        for name in PARAMETERS
+        if name in before and name in after and before[name] != after[name]
+    ]
 
 
 class _Strict(BaseModel):
@@ -68,6 +78,13 @@ class Change(_Strict):
     def whole(self) -> bool:
         """Whether the parameters are those that were written."""
         return hashlib.sha256(to_json(self.params).encode()).hexdigest() == self.params_sha256
+
+
+def change_id(symbol: str, change: Change) -> str:
+    """What names a change outside its symbol's history: in events, and as the folder of a rollback's report."""
+    stamp = change.when_utc[:19].replace("-", "").replace(":", "")
+    name = hashlib.sha256(f"{symbol} {change.seq} {change.when_utc}".encode()).hexdigest()[:4]
+    return f"{stamp}-{file_name(symbol)}-{change.kind}-{name}"
 
 
 def parse_change(raw: bytes) -> Change | str:

@@ -7,22 +7,20 @@ a line in datasets/events.jsonl. All of them follow from the change in the histo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.champion.change import Champion, Change
+from engine.champion.change import Champion, Change, change_id, differences
 from engine.champion.reading import OnDisk, champion_of, last_taking_effect
 from engine.champion.store import ChampionStore
 from engine.champion.watch import Watch
 from engine.errors import InputError
 from engine.events import ROLLED_BACK, Event, emit, read_events
 from engine.files import write_atomic
-from engine.params import PARAMETERS
-from engine.paths import Paths, file_name
+from engine.paths import Paths
 from engine.report.rollback_artefacts import write_rollback
 
 
@@ -89,7 +87,7 @@ def finish_rollback(paths: Paths, symbol: str) -> RolledBack | None:
     change = last_taking_effect(store.history())
     if change is None or change.kind != "rollback":
         return None
-    if any(event.id == _rollback_id(symbol, change) for event in read_events(paths)):
+    if any(event.id == change_id(symbol, change) for event in read_events(paths)):
         return None  # the event is the last step
     return _tell(store, change)
 
@@ -119,7 +117,7 @@ def rollback_document(store: ChampionStore, change: Change) -> dict[str, Any]:
     )
     failed = dict(store.params_of(change.instead_of))
     return {
-        "rollback_id": _rollback_id(store.symbol, change),
+        "rollback_id": change_id(store.symbol, change),
         "symbol": store.symbol,
         "when_utc": change.when_utc,
         "who": change.who,
@@ -131,16 +129,6 @@ def rollback_document(store: ChampionStore, change: Change) -> dict[str, Any]:
             "promoted_why": taken.why if taken else "",
         },
         "to": {"id": change.id, "params": change.params, "params_sha256": change.params_sha256},
-        "changes": [
-            {"parameter": name, "unit": PARAMETERS[name].unit, "from": failed[name], "to": change.params[name]}
-            for name in PARAMETERS
-            if name in change.params and failed[name] != change.params[name]
-        ],
+        "changes": differences(failed, change.params),
         "evidence": dict(change.evidence),
     }
-
-
-def _rollback_id(symbol: str, change: Change) -> str:
-    stamp = change.when_utc[:19].replace("-", "").replace(":", "")
-    name = hashlib.sha256(f"{symbol} {change.seq} {change.when_utc}".encode()).hexdigest()[:4]
-    return f"{stamp}-{file_name(symbol)}-rollback-{name}"

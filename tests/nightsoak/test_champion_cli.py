@@ -195,6 +195,7 @@ def test_freeze_unfreeze_promote(nightsoak, two, overrides) -> None:
     assert nightsoak("champion", "unfreeze", "--yes")[0] == 0
     assert json.loads(nightsoak(*words, "--json")[1])["champion"]["params"]["min_interval_ms"] == 90
     assert two.history()[-1].evidence == {"operator": "no test was made"}
+    assert "PROMOTED · BTCUSDT" in outbox_file(two.paths).read_text(encoding="utf-8"), "told at once"
     code, _, err = nightsoak("champion", "promote", "--overrides", overrides(pace=1), "--why", "x", "--yes")
     assert code == 2
     assert "unknown parameter 'pace'" in err
