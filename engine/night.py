@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.champion.change import differences
 from engine.champion.confirm import Confirmation, confirm
 from engine.champion.evidence import market_of
-from engine.champion.change import differences
 from engine.champion.guard import Guarded, guard
 from engine.champion.ledger import record_trial
 from engine.champion.market import on_market

@@ -21,5 +21,7 @@ def publish_night(night: Night) -> str:
     try:
         create_markdown_artifact(text, key=key, description=f"champion {night.in_force.sentence}")
     except httpx.HTTPError as error:
-        get_run_logger().warning("the night is not in the UI: %s; it is in %s", error or type(error).__name__, night.file)
+        get_run_logger().warning(
+            "the night is not in the UI: %s; it is in %s", error or type(error).__name__, night.file
+        )
     return f"champion {night.in_force.move}" if night.in_force.move else ""

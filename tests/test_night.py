@@ -13,6 +13,7 @@ import pytest
 
 from engine.champion.ledger import read_ledger
 from engine.champion.store import ChampionStore
+from engine.events import PROMOTED, read_events
 from engine.market.simulator import generate_tape, read_settings
 from engine.night import confirm_challengers, settle_tune, tuning_of, watch_and_roll_back, write_night
 from engine.params import Params
@@ -90,7 +91,7 @@ def test_a_champion_that_was_changed_by_hand_meanwhile_begins_everything_anew(pl
     by_hand = store.promote(Params().with_changes({"min_interval_ms": 250}), who="operator", why="test")
     watched = watch_and_roll_back(plan)
     assert watched.guarded.watch.verdict == "nodata" and watched.guarded.watch.windows == 0
-    assert f"{by_hand.id} stays: nothing can be said yet of its 0 windows" in watched.sentence
+    assert f"nothing can be said yet of {by_hand.id} in 0 windows" in watched.sentence
     (waits,) = confirm_challengers(plan)
     assert waits.champion_id == by_hand.id and waits.judgement.windows_usable == 0 and waits.grant is None
     assert "ended after 17 windows, no look was taken and nothing paid" in waits.reason
@@ -163,8 +164,28 @@ def test_nothing_waits_that_is_shown_to_be_no_better(
 
 
 def test_the_night_is_written_beside_the_run(plan: RunPlan, tuned: TuneResult, tmp_path: Path) -> None:
-    text = write_night(tmp_path, watch_and_roll_back(plan), confirm_challengers(plan), tuned, "It waits.").read_text()
-    value = json.loads((tmp_path / "NIGHT.json").read_bytes())
+    confirmed = confirm_challengers(plan)
+    night = write_night(plan.paths, tmp_path, watch_and_roll_back(plan), confirmed, tuned, "It waits.")
+    text, value = night.file.read_text(encoding="utf-8"), json.loads((tmp_path / "NIGHT.json").read_bytes())
     assert value["tune"]["verdict"] == "INCONCLUSIVE" and value["rolled_back"] is None
+    assert text.splitlines()[2] == "- Champion: baseline stays" and night.in_force.move == ""
     for said in (value["watch"]["sentence"], value["confirmations"][0]["reason"], tuned.tune_id, "It waits."):
         assert said in text
+
+
+def test_a_promotion_behind_the_watch_stands_first_and_is_told(plan: RunPlan, tmp_path: Path) -> None:
+    store = ChampionStore(plan.paths, SYMBOL)
+    state = {file: file.read_bytes() for file in store.folder.iterdir()}
+    watched = watch_and_roll_back(plan)
+    made = store.promote(FOUND, who="nightsoak", why="better")
+    for _ in range(2):  # the second after a kill
+        night = write_night(plan.paths, tmp_path, watched, (), None, "No search was made.")
+    assert night.in_force.move == f"baseline -> {made.id}"
+    assert night.file.read_text().splitlines()[2] == f"- Champion: baseline -> {made.id}, 1 parameter changed"
+    assert json.loads((tmp_path / "NIGHT.json").read_bytes())["champion"]["now"] == made.id
+    (event,) = [event for event in read_events(plan.paths) if event.payload["to"] == made.id]
+    assert event.name == PROMOTED
+    for file in store.folder.iterdir():
+        file.unlink()
+    for file, content in state.items():
+        file.write_bytes(content)
