@@ -92,8 +92,8 @@ def test_a_wrong_file_is_refused_by_name_and_key(config, tmp_path, file, path, n
         assert word in message
 
 
-def test_an_unknown_matrix_names_the_file(config) -> None:
-    with pytest.raises(ConfigError, match=r"driver_matrix_mine\.json: cannot be read"):
+def test_an_unknown_matrix_names_those_there_are(config) -> None:
+    with pytest.raises(ConfigError, match=r"config: no driver matrix 'mine'; known ones: seed"):
         load_rules(config, "mine")
 
 
