@@ -13,26 +13,35 @@ taken back or promoted, the others' tests against the one before are over, and b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from engine.champion.change import differences
 from engine.champion.confirm import Confirmation, confirm
 from engine.champion.evidence import market_of
 from engine.champion.guard import Guarded, guard
-from engine.champion.ledger import record_trial
 from engine.champion.market import on_market
 from engine.champion.promotion import tell_promotion
 from engine.champion.rollback import RolledBack, finish_rollback, roll_back
 from engine.champion.store import ChampionStore
 from engine.files import write_atomic, write_json
 from engine.paths import Paths
+from engine.proposals import propose_found, record_tune
 from engine.report.format import count
 from engine.search.settings import TuneSettings
 from engine.search.tune import TuneResult
-from engine.soak import RunPlan
+from engine.soak import RunPlan, SoakSettings
 from engine.warehouse.opening import open_warehouse
 
 NIGHT_JSON, NIGHT_MD = "NIGHT.json", "NIGHT.md"
+
+
+def settings_of(settings: SoakSettings, day: date) -> SoakSettings:
+    """The settings of the night of `day`: where they name neither feed, tape nor seed, the seed of the generated market
+    is the date as yyyymmdd. One seed night after night would be the same windows, of which nothing is learnt."""
+    if settings.live or settings.tape or settings.seed is not None:
+        return settings
+    return settings.model_copy(update={"seed": int(f"{day:%Y%m%d}")})
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,8 @@ def confirm_challengers(plan: RunPlan) -> tuple[Confirmation, ...]:
         market = market_of(warehouse, plan.symbol, plan.run_id)
         for challenger in (*store.withdrawn(), *store.challengers()):
             seconds = plan.schedule.window_seconds
-            done.append(confirm(warehouse, store, challenger, market=market, window_seconds=seconds))
+            made = confirm(warehouse, store, challenger, market=market, window_seconds=seconds, tonight=plan.run_id)
+            done.append(made)
     return tuple(done)
 
 
@@ -128,28 +138,6 @@ def tuning_of(plan: RunPlan, tuning: TuneSettings) -> TuneSettings:
     return tuning.model_copy(update={"tapes": tapes, **of, "window_seconds": plan.schedule.window_seconds})
 
 
-def record_tune(result: TuneResult, paths: Paths) -> None:
-    """Put a tune into the ledger of evidence; done again it counts once.
-
-    Raises:
-        StorageError: it could not be written.
-    """
-    evidence, tapes = result.evidence, result.document["tapes"]
-    span_ns = min(t["first_exch_ts_ns"] for t in tapes), max(t["last_exch_ts_ns"] for t in tapes)
-    with open_warehouse(paths) as warehouse:
-        record_trial(
-            warehouse,
-            paths,
-            result.symbol,
-            tune_id=result.tune_id,
-            trials=evidence["trials"],
-            lanes=result.document["effort"]["lanes"],
-            tape_digests=[*evidence["selection_tapes"], *evidence["fresh_tapes"]],
-            seed=evidence["seed"],
-            market_span_ns=span_ns,
-        )
-
-
 def settle_tune(result: TuneResult, paths: Paths) -> str:
     """Put a tune into the ledger of evidence and let its candidate wait for nights of its own; what became of it.
 
@@ -159,20 +147,14 @@ def settle_tune(result: TuneResult, paths: Paths) -> str:
     Raises:
         StorageError: ledger or list could not be written; done again it ends the same.
     """
-    record_tune(result, paths)
+    with open_warehouse(paths) as warehouse:
+        record_tune(warehouse, result.document, paths)
     if result.challenger is None or result.verdict in ("REJECT", "HOLD"):
         return f"Nothing new to confirm: {result.verdict}."
     store = ChampionStore(paths, result.symbol)
     if result.challenger == store.current().params:
         return "Nothing new to confirm: the champion's own set came out best."
-    tapes = result.document["tapes"]
-    challenger = store.propose(
-        result.challenger,
-        why=result.reason,
-        origin=result.tune_id,
-        fresh_after_ns=max(tape["last_exch_ts_ns"] for tape in tapes) + 1,
-        seen_tapes=[tape["digest"] for tape in tapes],
-    )
+    challenger = propose_found(store, result.challenger, result.document, why=result.reason)
     now = store.current()
     other = "" if now.params == result.champion else f" It was found against another champion than {now.id}."
     return f"{challenger.id} waits for its confirmation: it runs beside the champion in the coming soaks.{other}"

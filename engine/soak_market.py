@@ -47,7 +47,7 @@ def default_tape(settings: SoakSettings, paths: Paths) -> tuple[Path, SimulatorS
     """Where the generated tape of these settings belongs, and the market it is made of."""
     market = read_settings(paths.config, MARKET)
     market = market.with_run(seed=settings.seed, duration_s=round(settings.hours * _SECONDS_PER_HOUR))
-    return paths.tapes / f"generated-{MARKET}-{market.duration_s}s-seed{market.seed}-{market.digest[:8]}", market
+    return paths.tapes / market.tape_name, market
 
 
 def check_market(settings: SoakSettings, paths: Paths) -> str:

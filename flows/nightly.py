@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from prefect import Flow, State, flow
 from prefect.client.schemas.objects import FlowRun
 
+from engine.night import settings_of
 from engine.search.settings import TuneSettings
 from engine.soak import SoakSettings
 from engine.soak_steps import Report
@@ -33,7 +36,7 @@ def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple
     """One night, from the champions' first quotes to the notices in the morning."""
     messages = []
     with notice_if_crashed("nightly-soak"), one_soak() as lock:
-        soaked = soak_through(settings, lock)
+        soaked = soak_through(settings_of(settings, datetime.now(UTC).date()), lock)
         for plan, report in soaked.done:
             watched = watch_champion(plan)
             confirmed = confirm_challengers(plan)

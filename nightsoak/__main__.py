@@ -20,6 +20,7 @@ GROUPS = (
     "nightsoak.figures",
     "nightsoak.care",
     "nightsoak.champion",
+    "nightsoak.drill",
     "nightsoak.report",
     "nightsoak.verify",
     "nightsoak.judge",

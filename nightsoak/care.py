@@ -22,7 +22,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     restore.add_argument("folder", type=Path, metavar="DIR", help="what `backup` made")
     restore.set_defaults(run=run_restore)
 
-    prune = commands.add_parser("prune", help="remove runs whose journals have not been touched for some days")
+    prune = commands.add_parser(
+        "prune", help="remove runs whose journals have not been touched for some days, and old generated tapes"
+    )
     prune.add_argument("--keep-days", type=whole_number, required=True, metavar="N", help="days that a run is kept for")
     prune.add_argument("--dry-run", action="store_true", help="say what would go, remove nothing")
     prune.set_defaults(run=run_prune)
@@ -74,16 +76,24 @@ def run_prune(args: argparse.Namespace) -> int:
     with soak_lock(paths):
         gone = prune(paths, database, keep_days=args.keep_days, dry_run=args.dry_run, wait_s=LOCK_WAIT_S)
     if args.json:
-        emit_json(asdict(gone) | {"journals": [str(file) for file in gone.journals], "dry_run": args.dry_run})
+        emit_json(
+            asdict(gone)
+            | {
+                "journals": [str(file) for file in gone.journals],
+                "tapes": [str(folder) for folder in gone.tapes],
+                "dry_run": args.dry_run,
+            }
+        )
         return 0
-    for run_id in gone.runs:
-        print(run_id)
+    for name in (*gone.runs, *(folder.name for folder in gone.tapes)):
+        print(name)
     said = "would go" if args.dry_run else "removed"
     say(
-        f"{len(gone.runs)} runs {said}, {len(gone.journals)} journals of {gone.journal_bytes / 1e6:.1f} MB; "
+        f"{len(gone.runs)} runs {said}, {len(gone.journals)} journals of {gone.journal_bytes / 1e6:.1f} MB, "
+        f"{len(gone.tapes)} generated tapes of {gone.tape_bytes / 1e6:.1f} MB; "
         f"{gone.kept} runs are kept"
     )
-    if args.dry_run and gone.runs:
+    if args.dry_run and (gone.runs or gone.tapes):
         hint(f"nightsoak backup DIR keeps them, nightsoak prune --keep-days {args.keep_days} removes them")
     else:
         hint("nightsoak status")

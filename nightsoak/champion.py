@@ -1,4 +1,4 @@
-"""Commands of the champion group: champion (show, history, rollback, ...) and drill."""
+"""The command champion: show, history, rollback, propose and the others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nightsoak.console import emit_json, hint, long_work, near_path, paragraph, say
+from nightsoak.console import emit_json, hint, paragraph, say
 
 if TYPE_CHECKING:
     from engine.champion.challengers import Challenger
@@ -49,6 +49,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             help="the set, as a flat JSON object; what it leaves out has its initial value",
         )
         parser.add_argument("--why", required=True, metavar="TEXT", help="the reason, for the history")
+    propose.add_argument(
+        "--tune", metavar="ID", help="the tune that found it (default: the one in whose report FILE lies)"
+    )
     for parser in (freeze, unfreeze, rollback):
         parser.add_argument("--why", default="", metavar="TEXT", help="the reason, for the history")
     for parser in (freeze, unfreeze, rollback, promote, propose, withdraw):
@@ -57,21 +60,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     for parser in (show, history, waiting, freeze, unfreeze, rollback, promote, propose, withdraw):
         parser.add_argument("--symbol", help="may be left out where only one symbol has a champion")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-    drill = commands.add_parser(
-        "drill",
-        help="play an emergency through the real path, in a folder of its own",
-        description="rollback: promotes a bad set over a good one in a temporary home, runs a bot with both on a "
-        "generated market, and prints the seconds from detection to restored parameters. Your own champion is not "
-        "touched. It takes about half a minute.",
-        epilog="Exit code: 0 when everything was restored, 1 when something was not.",
-    )
-    drill.add_argument("what", choices=["rollback"], help="the emergency")
-    drill.add_argument(
-        "--home", type=Path, metavar="DIR", help="play it here and keep it (default: in a temporary folder, removed)"
-    )
-    drill.add_argument("--json", action="store_true", help="print one JSON object")
-    drill.set_defaults(run=run_drill)
 
 
 def _action(
@@ -239,14 +227,18 @@ def run_promote(args: argparse.Namespace) -> int:
 
 def run_propose(args: argparse.Namespace) -> int:
     from engine.params import Params, read_overrides
+    from engine.proposals import find_origin, propose
 
     store = _store(args)
     params = read_overrides(args.overrides, Params())
-    plan = f"run beside the champion of {store.symbol}: {_differences(store.current().params, params)}"
+    origin = find_origin(args.overrides, args.tune, store.paths.reports, store.symbol, who=_who())
+    moves = _differences(store.current().params, params)
+    plan = f"run beside the champion of {store.symbol}: {moves}; {origin.sentence}"
     if not _agreed(args, plan):
         return _end(args, store, f"would {plan}", changed=False)
-    made = store.propose(params, why=args.why, origin=_who())
-    return _end(args, store, f"{made.id} runs beside the champion of {store.symbol} from the next soak on")
+    made = propose(store, params, origin, why=args.why)
+    text = f"{made.id} runs beside the champion of {store.symbol} from the next soak on; {origin.sentence}"
+    return _end(args, store, text)
 
 
 def run_withdraw(args: argparse.Namespace) -> int:
@@ -255,41 +247,6 @@ def run_withdraw(args: argparse.Namespace) -> int:
         return _end(args, store, f"would withdraw {args.challenger}", changed=False)
     gone = store.withdraw(args.challenger)
     return _end(args, store, f"{gone.id} no longer runs beside the champion")
-
-
-def run_drill(args: argparse.Namespace) -> int:
-    import shutil
-    import tempfile
-
-    from engine.champion.drill import drill_rollback
-    from engine.errors import InputError
-    from engine.paths import Paths
-
-    home = args.home
-    if home is not None and home.exists() and any(home.iterdir()):
-        raise InputError("is not empty", where=str(home), remedy="name a new folder")
-    home = home or Path(tempfile.mkdtemp(prefix="nightsoak-drill-"))
-    tell = say if sys.stderr.isatty() else (lambda text: None)
-    with long_work("drill: a rollback"):
-        drill = drill_rollback(home, Paths.from_environment().config, tell=tell)
-    kept = args.home is not None or not drill.restored
-    if not kept:
-        shutil.rmtree(home)
-    if args.json:
-        emit_json(drill.to_json() | ({} if kept else {"report": None}))
-        return 0 if drill.restored else 1
-    print(f"detected after {drill.windows_to_detection} windows: {'; '.join(drill.reasons)}")
-    print(f"files restored {drill.files_restored_s:.2f} s after detection")
-    if drill.bot_restored_s is not None:
-        print(f"running bot restored {drill.bot_restored_s:.2f} s after detection")
-    for name, holds in drill.checks.items():
-        print(f"{'OK    ' if holds else 'FAILED'} {name}")
-    if kept:
-        print(f"report: {near_path(drill.report)}", flush=True)
-        hint(f"read the report, then remove {home}")
-    else:
-        hint("nightsoak drill rollback --home DIR keeps its journal, warehouse and report")
-    return 0 if drill.restored else 1
 
 
 def _store(args: argparse.Namespace) -> ChampionStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from engine.champion.ledger import read_ledger
 from engine.champion.store import ChampionStore
 from engine.events import PROMOTED, read_events
 from engine.market.simulator import generate_tape, read_settings
-from engine.night import confirm_challengers, settle_tune, tuning_of, watch_and_roll_back, write_night
+from engine.night import confirm_challengers, settings_of, settle_tune, tuning_of, watch_and_roll_back, write_night
 from engine.params import Params
 from engine.paths import Paths
+from engine.proposals import find_origin, propose
+from engine.report.record import RECOMMENDED
 from engine.search.settings import TuneSettings
-from engine.search.tune import TuneResult, run_tune
+from engine.search.tune import TuneResult, finish, publish, run_tune
 from engine.soak import RunPlan, SoakSettings
 from engine.soak_plan import make_plan
 from engine.soak_recipe import run_soak
@@ -57,6 +59,13 @@ def tuned(plan: RunPlan) -> TuneResult:
     return replace(result, verdict="INCONCLUSIVE", challenger=FOUND)
 
 
+def test_a_night_without_tape_feed_and_seed_has_the_market_of_its_day() -> None:
+    day = date(2026, 11, 20)
+    assert settings_of(SoakSettings(hours=1.0), day) == SoakSettings(hours=1.0, seed=20261120)
+    for own in (SoakSettings(seed=0), SoakSettings(tape="x"), SoakSettings(feed="bybit", symbols=("BTCUSDT",))):
+        assert settings_of(own, day) == own
+
+
 def test_nothing_stands_against_a_champion_that_has_hardly_run(plan: RunPlan) -> None:
     watched = watch_and_roll_back(plan)
     assert watched.rolled_back is None
@@ -67,7 +76,7 @@ def test_a_challenger_with_few_windows_waits_and_says_how_many_nights_are_missin
     (confirmed,) = confirm_challengers(plan)
     assert confirmed.judgement.verdict == "INCONCLUSIVE" and confirmed.promoted is None and confirmed.grant is None
     assert confirmed.judgement.windows_usable == 17  # of 18 windows the tape's end cuts the last one short
-    assert "more nights like these" in confirmed.reason
+    assert "1 more night like these" in confirmed.reason
     assert [one.id for one in ChampionStore(plan.paths, SYMBOL).challengers()] == [confirmed.challenger.id]
     assert not read_ledger(plan.paths, SYMBOL).confirmations  # what is not final costs nothing
 
@@ -137,18 +146,26 @@ def test_on_a_generated_market_another_seed_confirms_and_the_searched_one_does_n
     plan: RunPlan, tuned: TuneResult
 ) -> None:
     store = ChampionStore(plan.paths, SYMBOL)
-    settle_tune(tuned, plan.paths)
+    file = publish(finish(tuned), plan.paths) / RECOMMENDED
+    origin = find_origin(file, None, plan.paths.reports, SYMBOL, who="op")
+    assert propose(store, FOUND, origin, why="by hand").seen_tapes == (plan.tape_facts["digest"],)
     market = read_settings(plan.paths.config, "s1").with_run(seed=10, duration_s=30)
     other = generate_tape(plan.paths.datasets / "other", market)
-    usable = []
+    usable, reasons = [], []
     for tape in (str(plan.tape), str(other.path)):
         night = make_plan(plan.settings.model_copy(update={"tape": tape}), plan.paths)
         run_soak(night)
         measure(night, 0)
-        (found,) = [one for one in confirm_challengers(night) if one.challenger.params == FOUND]
-        usable.append((found.judgement.windows_usable, found.windows_left_out["not_fresh"] > 0))
-    assert usable[0] == (0, True)
-    assert usable[1][0] >= 5  # of 6 windows the tape's end may cut the last one short
+        first, found = confirm_challengers(night)
+        assert found.challenger.params == FOUND
+        usable.append(found.judgement.windows_usable)
+        reasons.append((first.reason, found.reason))
+    assert usable[0] == 0
+    left_out = "nothing new tonight, 18 windows left out: of another length (1), "
+    assert f"{left_out}the search had seen them (17); 24 windows to the next look" in reasons[0][1]
+    assert f"{left_out}this tape was counted already (17)" in reasons[0][0] and "like these" not in reasons[0][0]
+    assert not any("nothing new" in reason for reason in reasons[1])
+    assert usable[1] >= 5  # of 6 windows the tape's end may cut the last one short
     store.forget(found.challenger)
 
 

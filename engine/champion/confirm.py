@@ -19,11 +19,20 @@ from engine.champion.ledger import INCONCLUSIVE, PROMOTE, Grant
 from engine.champion.market import Market, on_market
 from engine.champion.reigns import Reign, end_tests, id_of_test, windows_of_test
 from engine.champion.store import ChampionStore
+from engine.report.format import count
 from engine.soak import WINDOW_SECONDS
 from engine.tuning.bands import load_gates
 from engine.tuning.gate import Objections, objections
 from engine.tuning.judge import Judgement, judge_challenger, load_judge
 from engine.warehouse.db import Warehouse
+
+_LEFT_OUT = {
+    "changed": "a set changed in them",
+    "other_length": "of another length",
+    "not_fresh": "the search had seen them",
+    "repeated": "this tape was counted already",
+    "unsound": "the run's numbers contradict each other",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ def confirm(
     *,
     market: Market | None = None,
     window_seconds: int = WINDOW_SECONDS,
+    tonight: str = "",
     who: str = "nightsoak",
     at_utc: datetime | None = None,
 ) -> Confirmation:
@@ -78,6 +88,7 @@ def confirm(
 
     Args:
         market: by default the one of the last run that ran the champion.
+        tonight: the run behind it: where none of its windows count, the reason says so.
 
     Raises:
         ConfigError, OverridesError: configuration or champion cannot be used.
@@ -111,7 +122,10 @@ def confirm(
         judged = replace(judged, verdict="INCONCLUSIVE")
         return replace(done, judgement=judged, reason=f"{INCONCLUSIVE}: {reason}{on}{_and(done.ended, champion)}")
     if judged.verdict == INCONCLUSIVE:
-        since, waits = max(challenger.since_utc, reign.since_utc), _missing(judged, done.nights_missing)
+        since, waits = (
+            max(challenger.since_utc, reign.since_utc),
+            _missing(judged, done.nights_missing, _nothing_new(paired, tonight)),
+        )
         if since > utc_text(at_utc):
             waits = f"no window counts before {since}, which is still to come by this machine's clock: set it right"
         return replace(done, reason=f"{INCONCLUSIVE}: {judged.reason}; {waits}{on}{_and(done.ended, champion)}")
@@ -151,13 +165,24 @@ def _evidence(challenger: Challenger, judgement: Judgement, paired: Paired) -> d
     }
 
 
-def _missing(judgement: Judgement, nights: tuple[int, int] | None) -> str:
+def _nothing_new(paired: Paired, run_id: str) -> str:
+    """Why a run in which it was beside the champion gave no window; empty where it gave some, or did not run it."""
+    run = next((run for run in paired.runs if run.run_id == run_id), None)
+    if run is None or run.pairs or not (total := sum(run.left_out.values())):
+        return ""
+    why = ", ".join(f"{_LEFT_OUT[reason]} ({windows})" for reason, windows in run.left_out.items() if windows)
+    return f"nothing new tonight, {count(total, 'window')} left out: {why}"
+
+
+def _missing(judgement: Judgement, nights: tuple[int, int] | None, nothing_new: str) -> str:
     if not judgement.at_most_needed:
         return "it waits for windows that have them"
     windows = f"{judgement.to_next_look} windows to the next look, at most {judgement.at_most_needed}"
+    if nothing_new:
+        return f"{nothing_new}; {windows}"
     if nights is None:
         return f"{windows}; no night has given any yet"
-    return f"{windows}: {nights[0]} more nights like these, at most {nights[1]}"
+    return f"{windows}: {count(nights[0], 'more night')} like these, at most {nights[1]}"
 
 
 def _and(ended: tuple[str, ...], champion: Champion) -> str:

@@ -46,12 +46,13 @@ _EVER = 1 << 63
 
 @dataclass(frozen=True)
 class RunWindows:
-    """What one run gave: usable pairs, the id of its first window, and which lanes they are of."""
+    """What one run gave: usable pairs, the id of its first window, which lanes they are of, and what was left out."""
 
     run_id: str
     first_id: int
     pairs: int
     lanes: tuple[int, ...]
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,6 @@ def _gather(
     gather_windows(wh, symbol)
     found = [] if market is None else runs_of(wh, symbol, market)
     seen = Seen({row.cut for run in found if run.tape_digest in asked.seen_tapes for row in run.rows})
-    left_out = dict.fromkeys(LEFT_OUT, 0)
     runs: list[RunWindows] = []
     ids: list[int] = []
     values: list[list[Window]] = []
@@ -204,7 +204,7 @@ def _gather(
         chosen = [lane for digest, roles in wanted if (lane := lane_of(run.lanes, digest, roles)) is not None]
         if len(chosen) < len(wanted):
             continue
-        first_id, before = number * MOST_WINDOWS, len(ids)
+        first_id, before, without = number * MOST_WINDOWS, len(ids), dict.fromkeys(LEFT_OUT, 0)
         for rows in zip(*(run.lanes[lane] for lane in chosen), strict=True):
             row = rows[0]
             reason = ""
@@ -223,17 +223,18 @@ def _gather(
             if not asked.reach(run, row):
                 continue
             if reason:
-                left_out[reason] += 1
+                without[reason] += 1
                 continue
             ids.append(first_id + row.window)
             values.append(list(rows))
-        runs.append(RunWindows(run.run_id, first_id, len(ids) - before, tuple(chosen)))
+        runs.append(RunWindows(run.run_id, first_id, len(ids) - before, tuple(chosen), without))
     series = [
         window_series(ids, [row[at].pnl for row in values], [row[at].notional for row in values], name=digest[:8])
         for at, (digest, _) in enumerate(wanted)
     ]
     inverse = market is not None and market.is_inverse
     rate = np.array([row[0].mid if inverse else 1.0 for row in values], np.float64)
+    left_out = {reason: sum(run.left_out[reason] for run in runs) for reason in LEFT_OUT}
     return Paired(series[0], series[-1], tuple(runs), left_out, market, rate)
 
 

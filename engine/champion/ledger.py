@@ -135,7 +135,7 @@ def read_ledger(paths: Paths, symbol: str) -> Ledger:
 
 
 def record_trial(
-    wh: Warehouse,
+    wh: Warehouse | None,
     paths: Paths,
     symbol: str,
     *,
@@ -149,6 +149,9 @@ def record_trial(
 ) -> Trial:
     """Put a tune into the ledger; one of that id recorded before is replaced (a resumed tune ends with more trials).
 
+    Args:
+        wh: None where the warehouse's copy is to follow later.
+
     Raises:
         StorageError: it could not be written.
     """
@@ -161,7 +164,8 @@ def record_trial(
         known = {done.tune_id: done for done in read_ledger(paths, symbol).trials}.get(tune_id)
         if known is None or known.model_copy(update={"when_utc": trial.when_utc}) != trial:
             _append(paths, symbol, trial)
-    synchronise(wh, paths, symbol)
+    if wh is not None:
+        synchronise(wh, paths, symbol)
     return trial
 
 

@@ -138,9 +138,14 @@ class SimulatorSettings(ConfigModel):
 
     @property
     def digest(self) -> str:
-        """sha256 of all that decides the events: names the tape's folder."""
+        """sha256 of all that decides the events."""
         text = self.model_dump_json(exclude={"comment", "expected_sha256"})
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def tape_name(self) -> str:
+        """The folder of its tape among datasets/tapes."""
+        return f"generated-{self.market}-{self.duration_s}s-seed{self.seed}-{self.digest[:8]}"
 
     def with_run(self, *, seed: int | None = None, duration_s: int | None = None) -> SimulatorSettings:
         """The same market with another seed or length; the expected digests stay only if nothing changed.

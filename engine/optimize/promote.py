@@ -19,8 +19,9 @@ from engine.champion.award import award
 from engine.champion.change import Champion, Change, params_sha256
 from engine.champion.ledger import PROMOTE, Grant
 from engine.champion.store import ChampionStore
-from engine.night import record_tune, settle_tune
+from engine.night import settle_tune
 from engine.paths import Paths
+from engine.proposals import record_tune
 from engine.search.tune import TuneResult
 from engine.warehouse.opening import open_warehouse
 
@@ -53,7 +54,8 @@ def settle(result: TuneResult, paths: Paths, *, number: int, min_delta_bps: floa
         return Became(f"Not promoted and nothing paid: the champion {now.id} {why}. {said}", None, None)
     decision = _decision(result, min_delta_bps)
     if result.verdict == PROMOTE:
-        record_tune(result, paths)
+        with open_warehouse(paths) as warehouse:
+            record_tune(warehouse, result.document, paths)
         said = f"below --min-objective-delta {min_delta_bps:g} bps" if decision == HOLD else ""
     else:
         said = settle_tune(result, paths)

@@ -128,7 +128,7 @@ def _generated(search: SearchSettings, paths: Paths, progress: Progress | None) 
     wanted, folders = search.generated, []
     for number, seed in enumerate(wanted.seeds):
         market = read_settings(paths.config, wanted.market).with_run(seed=seed, duration_s=round(wanted.hours * 3600))
-        folder = paths.tapes / f"generated-{market.market}-{market.duration_s}s-seed{seed}-{market.digest[:8]}"
+        folder = paths.tapes / market.tape_name
         if not folder.exists():
             share = _part(progress, number, len(wanted.seeds))
             generate_tape(folder, market, progress=share)

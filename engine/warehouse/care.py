@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from engine.errors import ConfigError, JournalError, StorageError, VerificationError
+from engine.errors import ConfigError, JournalError, StorageError, TapeError, VerificationError
 from engine.files import sha256_file, sync_folder, whole_folder, write_json
+from engine.market.simulator import SimulatorSettings
+from engine.market.tape_meta import META_FILE, read_meta
 from engine.paths import Paths
 from engine.warehouse.db import Warehouse
 from engine.warehouse.ingest import journal_files
@@ -27,6 +29,7 @@ MANIFEST = "backup.json"
 _FORMAT = 1
 _WAREHOUSE = "warehouse.duckdb"
 _STATE = ("champion", "overrides")
+_PRUNED = ".pruned"
 
 
 @dataclass(frozen=True)
@@ -118,12 +121,15 @@ def restore(paths: Paths, database: Path, folder: Path, *, wait_s: float = 0.0) 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed, or would be: runs, their journals and their bytes; `kept` runs are young or without journal."""
+    """What was removed, or would be: runs, their journals, generated tapes, and bytes; `kept` runs are young or without
+    journal."""
 
     runs: tuple[str, ...]
     journals: tuple[Path, ...]
     journal_bytes: int
     kept: int
+    tapes: tuple[Path, ...]
+    tape_bytes: int
 
 
 def prune(
@@ -136,6 +142,8 @@ def prune(
     wait_s: float = 0.0,
 ) -> Pruned:
     """Remove the runs whose journals have all been left alone for `keep_days`: rows, journals and working folder.
+
+    Generated tapes of that age go too where no run that is kept was on them: their seed makes them again.
 
     A run's age is that of its youngest journal file: market times say nothing, since a replay may be of any year.
     Reports stay. Rows go first, in one transaction: if it is stopped, running it again ends it.
@@ -160,6 +168,8 @@ def prune(
     journals = tuple(file for run_id in old for file in by_run[run_id])
     size = sum(file.stat().st_size for file in journals)
     kept = len(by_run) - len(old)
+    tapes = tuple(_old_tapes(paths, old, limit))
+    tape_bytes = sum(file.stat().st_size for folder in tapes for file in folder.iterdir())
     if database.exists():
         with Warehouse(database, wait_s=wait_s) as wh:
             known = {run_id for (run_id,) in wh.execute("SELECT DISTINCT run_id FROM raw_record")}
@@ -173,7 +183,28 @@ def prune(
         # Found by name, not made of it: a run id is whatever a journal says, ".." and "/home" not excepted.
         for folder in [one for one in working.iterdir() if one.name in old] if working.is_dir() else ():
             shutil.rmtree(folder, ignore_errors=True)
-    return Pruned(tuple(old), journals, size, kept)
+        for folder in tapes:
+            folder.rename(folder.with_name(f".{folder.name}{_PRUNED}"))  # a tape is there whole or not at all
+        for folder in paths.tapes.glob(f".*{_PRUNED}"):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Pruned(tuple(old), journals, size, kept, tapes, tape_bytes)
+
+
+def _old_tapes(paths: Paths, old: list[str], limit: datetime) -> Iterator[Path]:
+    """Tapes that were generated on first use, made before `limit`, and replayed by no run but the old ones."""
+    kept = set()
+    for plan in (paths.datasets / "runs").glob("*/plan.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if plan.parent.name not in old:
+                kept.add(Path(json.loads(plan.read_bytes())["tape"]).name)
+    for folder in sorted(paths.tapes.glob("generated-*")):
+        try:
+            generated = read_meta(folder).generated
+            name = SimulatorSettings.model_validate_json(json.dumps(generated)).tape_name
+        except (TapeError, ValueError):
+            continue  # recorded, damaged, or of settings that this version does not know
+        if name == folder.name and name not in kept and _youngest([folder / META_FILE]) < limit:
+            yield folder
 
 
 def _forget(wh: Warehouse, run_ids: list[str]) -> None:

@@ -72,7 +72,7 @@ def test_an_open_verdict_costs_nothing_and_says_how_many_nights_are_missing(stor
     done = judged(store, waiting)
     assert (done.judgement.verdict, done.grant, done.promoted) == ("INCONCLUSIVE", None, None)
     assert done.nights_missing == (1, 2)
-    assert "16 windows to the next look, at most 64: 1 more nights like these, at most 2" in done.reason
+    assert "16 windows to the next look, at most 64: 1 more night like these, at most 2" in done.reason
     assert store.challengers() == (waiting,)
     assert read_ledger(store.paths, "BTCUSDT").confirmations == ()
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import Flow
 
 from engine.config import ConfigModel
-from engine.errors import ConfigError
+from engine.errors import ConfigError, InputError
+from engine.soak import SoakSettings
 from flows.baseline import baseline
 from flows.job import job
 from flows.nightly import nightly_soak
@@ -59,3 +63,21 @@ def test_bad_input_is_our_one_line(flow: Flow[..., Any], parameters: dict[str, A
 @pytest.mark.parametrize("flow", [soak, nightly_soak, tune, baseline, optimize, report], ids=lambda flow: flow.name)
 def test_prefect_does_not_refuse_them_first_in_words_of_its_own(flow: Flow[..., Any]) -> None:
     assert not flow.should_validate_parameters
+
+
+def test_a_night_without_a_market_of_its_own_begins_with_the_day_s_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def soak_nothing(settings: SoakSettings, lock: object) -> None:
+        asked.append(settings.seed)
+        raise InputError("that is all")
+
+    monkeypatch.setattr("flows.nightly.soak_through", soak_nothing)
+    monkeypatch.setattr("flows.nightly.one_soak", nullcontext)  # it asks a server
+    monkeypatch.setenv("NIGHTSOAK_HOME", str(tmp_path))
+    days = [datetime.now(UTC)]
+    assert nightly_soak.fn(settings={"hours": 1}).message == "that is all"
+    days.append(datetime.now(UTC))
+    assert asked[0] in [int(f"{day:%Y%m%d}") for day in days]

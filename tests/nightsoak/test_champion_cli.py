@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.champion.drill import Drill
+from engine.champion.ledger import read_ledger
 from engine.champion.store import ChampionStore
 from engine.notice_outbox import outbox_file
 from engine.params import Params
@@ -216,6 +217,42 @@ def test_challengers_are_proposed_listed_and_withdrawn(nightsoak, two, overrides
     assert known["against"] == then
     assert nightsoak("champion", "withdraw", waiting[0]["id"], "--yes")[0] == 0
     assert two.challengers() == ()
+
+
+def test_a_set_of_a_tune_is_proposed_with_what_the_search_has_seen(nightsoak, home, two, overrides) -> None:
+    """A copy of it elsewhere is the operator's own, unless the tune is named."""
+    folder = home.reports / "2026-11-20" / "20261120T000000-BTCUSDT-abcd"
+    folder.mkdir(parents=True)
+    span = {"first_exch_ts_ns": 10, "last_exch_ts_ns": 20}
+    tune = {
+        "id": folder.name,
+        "symbol": "BTCUSDT",
+        "tapes": [span | {"digest": "a" * 64}, span | {"digest": "b" * 64, "last_exch_ts_ns": 30}],
+        "effort": {"lanes": 8},
+        "evidence": {"trials": 25, "seed": 0, "selection_tapes": ["a" * 64], "fresh_tapes": ["b" * 64]},
+    }
+    for name, value in (("TUNE.json", tune), ("truth_manifest.json", {}), ("set.json", {"min_interval_ms": 90})):
+        (folder / name).write_text(json.dumps(value))
+
+    def propose(file: object, *more: str) -> tuple[int, str, str]:
+        return nightsoak("champion", "propose", "--overrides", file, "--why", "mine", "--yes", *more)
+
+    assert "2 tapes that it has seen are no confirmation" in propose(folder / "set.json")[1]
+    (beside,) = two.challengers()
+    assert (beside.origin, beside.fresh_after_ns, beside.seen_tapes) == (folder.name, 31, ("a" * 64, "b" * 64))
+    assert "25 trials in 1 tunes" in nightsoak("champion", "show")[1]
+    assert "own: no tune is known behind the file" in propose(overrides(min_interval_ms=91))[1]
+    assert two.challengers()[1].seen_tapes == ()
+    code, _, err = propose(overrides(min_interval_ms=91), "--tune", folder.name)
+    assert code == 2 and f"champion withdraw {two.challengers()[1].id}" in err
+    assert propose(overrides(min_interval_ms=92), "--tune", folder.name)[0] == 0
+    assert two.challengers()[2].seen_tapes == beside.seen_tapes
+    assert len(read_ledger(home, "BTCUSDT").trials) == 1
+    code, _, err = propose(folder / "set.json", "--symbol", "ETHUSDT")
+    assert code == 2 and "searched for BTCUSDT, not for ETHUSDT" in err
+    (folder / "TUNE.json").write_text("{}")
+    code, _, err = propose(folder / "set.json")
+    assert code == 2 and "is not a tune's record" in err
 
 
 @pytest.mark.slow

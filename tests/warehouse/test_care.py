@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pyarrow.parquet as pq
@@ -12,8 +13,9 @@ import pytest
 from engine.champion.store import ChampionStore
 from engine.errors import ConfigError, StorageError, VerificationError
 from engine.files import write_json
+from engine.market.simulator import generate_tape, read_settings
 from engine.params import Params
-from engine.paths import Paths
+from engine.paths import CHECKOUT, Paths
 from engine.warehouse.care import backup, prune, restore
 from engine.warehouse.db import Warehouse
 from engine.warehouse.edge import edge_report
@@ -135,6 +137,23 @@ def test_old_runs_go_with_rows_and_journals_and_young_ones_stay(paths, runs):
         assert edge_report(wh, new) == kept
         assert ingest(wh, [paths.journals]).lines == 0
     assert prune(paths, paths.warehouse, keep_days=7, now=NOW).runs == ()
+
+
+def test_old_generated_tapes_go_unless_a_kept_run_was_on_them(paths):
+    market = read_settings(CHECKOUT / "config", "s1")
+    made = [market.with_run(seed=seed, duration_s=1) for seed in (1, 2, 3)]
+    old, replayed, young = (generate_tape(paths.tapes / one.tape_name, one).path for one in made)
+    mine = shutil.copytree(old, paths.tapes / "generated-by-hand")
+    write_json(paths.datasets / "runs" / "R" / "plan.json", {"tape": str(replayed)})
+    write_json(paths.datasets / "runs" / "Q" / "plan.json", {})  # of another version
+    for folder in (old, replayed, mine):
+        os.utime(folder / "meta.json", ((NOW - timedelta(days=30)).timestamp(),) * 2)
+    os.utime(young / "meta.json", (NOW.timestamp(),) * 2)
+    dry = prune(paths, paths.warehouse, keep_days=7, now=NOW, dry_run=True)
+    assert dry.tapes == (old,) and dry.tape_bytes > 1000 and old.is_dir()
+    assert prune(paths, paths.warehouse, keep_days=7, now=NOW) == dry
+    assert sorted(paths.tapes.iterdir()) == sorted([replayed, young, mine])
+    generate_tape(old, made[0])
 
 
 @pytest.mark.parametrize("name", ["..", ".", "{home}"])
