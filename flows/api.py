@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,7 @@ import httpx
 from engine.errors import InputError, RunError, did_you_mean
 
 _TIMEOUT_S = 10.0
+_BUSY_PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 _MOST = 200
 POOL = "local"
 """The work pool of every deployment."""
@@ -127,6 +129,11 @@ class Api:
         remedy = "see nightsoak status"
         try:
             answer = self._client.request(method, path, json=body)
+            for pause_s in _BUSY_PAUSES_S:
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    break
+                time.sleep(pause_s)  # its database is locked; nothing was done
+                answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise RunError(
                 f"Prefect's server does not answer: {error or type(error).__name__}", where=self.url, remedy=remedy
