@@ -16,7 +16,7 @@ from datetime import datetime
 from engine.champion.challengers import Challenger
 from engine.champion.change import Champion, Change, params_sha256
 from engine.champion.evidence import Paired, paired_windows
-from engine.champion.ledger import spend
+from engine.champion.ledger import INCONCLUSIVE, spend
 from engine.champion.market import Market
 from engine.champion.store import ChampionStore
 from engine.tuning.judge import JudgeSettings, judge_challenger
@@ -114,5 +114,6 @@ def end_tests(
                 at_utc=at_utc,
             )
             paid = f"looks taken: {len(judged.looks)}, level {grant.level:.3g} spent"
-        said.append(f"its test against {reign.id} ended after {judged.windows_usable} windows, {paid}")
+        stood = "" if judged.verdict == INCONCLUSIVE else f" at {judged.verdict}"
+        said.append(f"its test against {reign.id} ended{stood} after {judged.windows_usable} windows, {paid}")
     return said

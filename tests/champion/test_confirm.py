@@ -248,7 +248,9 @@ def test_no_two_are_promoted_on_the_same_windows(store, waiting, write_run, sets
     write_run("20261102T220000", lanes, pnl, cancels={1: 1, 2: 1})
     first, second = judged(store, waiting), judged(store, other)
     assert first.promoted is not None and second.promoted is None
-    assert second.judgement.windows_usable == 0 and "against baseline ended after 32 windows" in second.reason
+    assert (
+        second.judgement.windows_usable == 0 and "against baseline ended at PROMOTE after 32 windows" in second.reason
+    )
     assert store.challengers() == (other,)
 
 
