@@ -18,6 +18,7 @@ FILE = "control.json"
 TOKEN_VARIABLE = "NIGHTSOAK_CONTROL_TOKEN"
 SWITCH_VARIABLE = "NIGHTSOAK_CONTROL"
 _LEAST_TOKEN = 16
+_LEAST_PACE = 0.1
 _TOKEN_BYTES = 32
 
 
@@ -64,7 +65,8 @@ class ControlSettings(ConfigModel):
     serve_in           the modes in which it is served without being asked for
     token_file         a file that holds the token, relative to the config folder; empty: none
     wait_s             how long a POST waits for its effect before it answers 202
-    replay_pace        seconds of market time a second in a served replay; 0: as fast as it goes
+    replay_pace        seconds of market time a second in a served replay; 0: as fast as it goes; slower than 0.1 it
+                       would look like a bot that hangs
     queue_limit        how many actions may wait; beyond, 429
     body_limit_bytes   longer bodies answer 413
     concurrency_limit  more connections answer 503
@@ -80,6 +82,13 @@ class ControlSettings(ConfigModel):
     concurrency_limit: Annotated[int, Field(ge=1, le=10_000)] = 64
     toxicity: Toxicity = Toxicity()
     perf_profile: PerfProfile = PerfProfile()
+
+    @field_validator("replay_pace")
+    @classmethod
+    def _alive(cls, value: float) -> float:
+        if 0 < value < _LEAST_PACE:
+            raise ValueError(f"below {_LEAST_PACE} it would look like a bot that hangs: 0 is as fast as it goes")
+        return value
 
 
 @dataclass(frozen=True)

@@ -95,3 +95,9 @@ def test_unknown_keys_are_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(json.dumps({"prot": 1}))
     with pytest.raises(ConfigError, match="did you mean 'port'"):
         load_settings(tmp_path)
+
+
+def test_a_replay_so_slow_that_its_bot_would_look_hung_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"replay_pace": 0.01}')
+    with pytest.raises(ConfigError, match="look like a bot that hangs"):
+        load_settings(tmp_path)
