@@ -78,7 +78,14 @@ def read_side(folder: Path) -> Side:
                 where=str(folder / name),
                 remedy="name a soak: its folder, its id, or latest",
             ) from error
-    return Side(RunRecord.from_documents(documents), documents[MANIFEST])
+    side = Side(RunRecord.from_documents(documents), documents[MANIFEST])
+    if side.record.foreign:
+        raise InputError(
+            "is another bot's run: what it was given is not known",
+            where=side.record.run_id,
+            remedy="see nightsoak kpis of both",
+        )
+    return side
 
 
 def explain(run: Side, other: Side) -> dict[str, Any]:

@@ -97,9 +97,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, to_json(value))
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Path, first_bytes: int | None = None) -> str:
+    """Of the whole file, or of its `first_bytes`: a journal's that is still written."""
     digest = hashlib.sha256()
+    left = path.stat().st_size if first_bytes is None else first_bytes
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        while chunk := file.read(min(left, _CHUNK_BYTES)):
             digest.update(chunk)
+            left -= len(chunk)
     return digest.hexdigest()

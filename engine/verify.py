@@ -34,7 +34,7 @@ from engine.report.manifest import (
     lock_sha256,
     read_manifest_json,
 )
-from engine.report.record import EDGE, GATE, METRICS_FILE, OVERRIDES, RunRecord
+from engine.report.record import EDGE, FOREIGN, GATE, JOURNAL, METRICS_FILE, OVERRIDES, RunRecord
 from engine.report.render import REPORT, SUMMARY, render
 from engine.run_again import TAPE, Changed, find_tape, make_again
 from engine.soak_recipe import nobody
@@ -101,7 +101,7 @@ def verify_run(folder: Path, paths: Paths, *, tapes: Sequence[Path] = (), listen
     manifest = read_manifest(folder)
     inputs = changed_inputs(manifest, paths)
     own = _own_files(folder, manifest)
-    if manifest["interrupted"] or manifest["resumed_ns"]:
+    if manifest["interrupted"] or manifest["resumed_ns"] or manifest.get("kind") == FOREIGN:
         return _once_only(folder, manifest, inputs, own)
     edited = () if any(finding.file in _NUMBERS for finding in own) else _edited(folder, manifest)
     if edited:
@@ -135,6 +135,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if manifest.get("format") != FORMAT:
         raise InputError(f"is not format {FORMAT}", where=str(path), remedy="verify it with the version that wrote it")
     read_manifest_json(folder, _NEEDED)
+    if manifest.get("kind") == FOREIGN:
+        return manifest  # it is not made again
     for name, value, pattern in (
         ("run_id", manifest["run_id"], _RUN_ID),
         ("plan.profile", manifest["plan"]["profile"], _PROFILE),
@@ -149,7 +151,7 @@ def changed_inputs(manifest: Mapping[str, Any], paths: Paths) -> tuple[Changed, 
     now = {"code_sha256": code_sha256(), "lock_sha256": lock_sha256()}
     recorded = {name: manifest[name] for name in _CODE}
     for name, digest in manifest["inputs"].items():
-        if name.startswith(TAPE):
+        if name.startswith((TAPE, JOURNAL)):
             continue
         file = profile_path(paths.config, manifest["plan"]["profile"]) if name == "config/profile" else None
         file = file or paths.config / name.removeprefix("config/")
@@ -183,16 +185,20 @@ def _edited(folder: Path, manifest: Mapping[str, Any]) -> tuple[Finding, ...]:
 def _once_only(
     folder: Path, manifest: Mapping[str, Any], inputs: tuple[Changed, ...], own: list[Finding]
 ) -> Verification:
-    """A run that was ended by a key, or whose bot died on the way: only what follows from its own numbers can be
-    checked."""
+    """A run that was ended by a key, or whose bot died on the way, or is not ours: only what follows from its own
+    numbers can be checked."""
     findings = list(own)
     if not own:
         findings += _edited(folder, manifest)
         made = render({name: json.loads((folder / name).read_bytes()) for name in _NUMBERS})
         findings += compare_files({name: (folder / name).read_bytes() for name in made}, made)
+    if manifest.get("kind") == FOREIGN:
+        why = "is another bot's, known by its journal only, and cannot be made again"
+    else:
+        what = "was interrupted" if manifest["interrupted"] else "lost its bot"
+        why = f"{what} at a moment that cannot be repeated"
     missing = (
-        f"the run {'was interrupted' if manifest['interrupted'] else 'lost its bot'} at a moment that cannot be "
-        f"repeated: {', '.join(_NUMBERS)} were not made again; only their sha256, the manifest and the documents "
+        f"the run {why}: {', '.join(_NUMBERS)} were not made again; only their sha256, the manifest and the documents "
         "rendered from them were checked"
     )
     return Verification(manifest["run_id"], False, 0, inputs, tuple(findings), open=(missing,))

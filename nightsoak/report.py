@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from nightsoak.console import emit_json, hint, near_path, say
+from nightsoak.console import emit_json, hint, long_work, near_path, say
+from nightsoak.warehouse import LOCK_WAIT_S
 
 _COLOURS = {"SUCCESS": "green", "OK": "green", "WARN": "yellow", "FAIL": "red", "NODATA": "magenta"}
 
@@ -16,22 +17,24 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     report = commands.add_parser(
         "report",
         help="render the report of a run, ladder, tune or rollback again and show its verdict",
-        description="Renders SOAK_RESULTS.md, summary.txt and the charts again from the run's JSON files.",
+        description="Renders SOAK_RESULTS.md, summary.txt and the charts again from the run's JSON files. Of another "
+        "bot's run that was ingested the report is made from the warehouse, and anew when more of it was read.",
     )
     report.add_argument(
-        "run_name", metavar="RUN", help="an id or folder of reports/index.md, or latest, the newest soak"
+        "run_name", metavar="RUN", help="an id or folder of reports/index.md, an ingested run or its journal, or latest"
     )
     shown = report.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     shown.add_argument("--markdown", action="store_true", help="print SOAK_RESULTS.md instead of the table")
+    report.add_argument("--db", type=Path, help="the warehouse file (default: the installation's own)")
     report.set_defaults(run=_report)
 
 
 def _report(args: argparse.Namespace) -> int:
+    from engine.find_report import find_report
     from engine.paths import Paths
     from engine.report.artefacts import render_again, report_path
     from engine.report.baseline_artefacts import BASELINE, DOCUMENT, render_baseline_again
-    from engine.report.index import resolve_run
     from engine.report.rollback_artefacts import DOCUMENT as ROLLBACK
     from engine.report.rollback_artefacts import REPORT as ROLLBACK_REPORT
     from engine.report.rollback_artefacts import render_rollback_again
@@ -40,7 +43,9 @@ def _report(args: argparse.Namespace) -> int:
     from nightsoak.baseline import print_decision
     from nightsoak.tune import print_tune
 
-    folder = resolve_run(args.run_name, Paths.from_environment().reports)
+    paths = Paths.from_environment()
+    with long_work(f"report: {args.run_name}"):
+        folder = find_report(args.run_name, paths, args.db or paths.warehouse, wait_s=LOCK_WAIT_S)
     if (folder / BASELINE).is_file():
         render, document, show = render_baseline_again, folder / DOCUMENT, print_decision
     elif (folder / TUNE).is_file():
@@ -111,6 +116,8 @@ def print_verdict(folder: Path) -> None:
         ("against control", view.tuning.control_text),
         ("decide", view.decision),
     ):
+        if not text:
+            continue
         console.print(Text.assemble((f"{word}: ", "bold"), text))
     console.print(Text(f"report: {near_path(report_path(folder))}"), soft_wrap=True)
     sys.stdout.flush()  # the hint goes to stderr and comes last

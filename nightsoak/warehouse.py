@@ -61,6 +61,7 @@ def run_ingest(args: argparse.Namespace) -> int:
     from engine.host import claim_host
     from engine.paths import Paths
     from engine.warehouse.db import Warehouse
+    from engine.warehouse.ingest import journal_files
     from engine.warehouse.rebuild import ingest_or_rebuild, rebuild
 
     paths = Paths.from_environment()
@@ -106,8 +107,26 @@ def run_ingest(args: argparse.Namespace) -> int:
         print(f"other than before: {differing}" if differing else "every raw table is equal to what it was")
     if result.quarantined:
         say("lines in quarantine, with file, line, offset and reason: table raw_quarantine of the warehouse")
-    hint("nightsoak kpis latest")
+    hint(_next(database, paths, str(journal_files(journals)[-1]), args.db))
     return 0
+
+
+def _next(database: Path, paths: Any, journal: str, db: Path | None) -> str:
+    """The command that shows the run of `journal`: a report of another bot's, the KPIs of our own, which has one."""
+    import shlex
+
+    from engine.errors import JournalError
+    from engine.find_report import is_foreign
+    from engine.warehouse.db import Warehouse
+    from engine.warehouse.runs import resolve_run
+
+    option = [] if db is None else ["--db", str(db)]
+    with Warehouse(database, wait_s=LOCK_WAIT_S) as warehouse:
+        try:
+            run_id = resolve_run(warehouse, journal)
+        except JournalError:  # a journal of refused lines only
+            return shlex.join(["nightsoak", "kpis", "latest", *option])
+    return shlex.join(["nightsoak", "report" if is_foreign(run_id, paths) else "kpis", run_id, *option])
 
 
 def _converted(args: argparse.Namespace, export: Path, folder: Path) -> Any:

@@ -38,7 +38,7 @@ def publish(record: RunRecord, reports: Path, *, wall_clock: Mapping[str, Any] |
     Raises:
         StorageError: the disk is full or the folder cannot be written; nothing is half-written.
     """
-    folder = reports / record.utc_date / record.run_id
+    folder = reports / record.utc_date / record.folder_name
     write_artefacts(record, folder, wall_clock=wall_clock)
     if record.kind == "soak":
         with storage_errors(reports):

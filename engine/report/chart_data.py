@@ -235,6 +235,8 @@ def _blocks(record: RunRecord) -> BlocksChart | None:
 
 
 def _parameters(record: RunRecord) -> ParametersChart | None:
+    if record.foreign:  # no limits are known, nor when within an iteration a set took effect
+        return None
     rows = parameters_by_iteration(record)
     names = [name for name in PARAMETERS if rows and all(name in values for _, values in rows)]
     if not names:

@@ -17,13 +17,18 @@ def shell_line(words: Sequence[str]) -> str:
 
 
 def again(record: RunRecord) -> tuple[Markdown, ...]:
-    """Shell lines for a fenced block: the run again, and the report again from its own files."""
-    return tuple(Markdown(shell_line(words)) for words in (record.plan["command"], ["report", record.run_id]))
+    """Shell lines for a fenced block: the run again (of another bot's its windows), and the report again."""
+    first = _windows(record) if record.foreign else record.plan["command"]
+    return tuple(Markdown(shell_line(words)) for words in (first, ["report", record.run_id]))
 
 
 def next_step(record: RunRecord, folder: str) -> Markdown:
     """One sentence with one command, by verdict. `folder`: where the report is."""
     verdict, plan = record.gate["verdict"], record.plan
+    if record.foreign and verdict == "NODATA":
+        return Markdown(f"see what each KPI lacks, {code(shell_line(['kpis', record.run_id]))}")
+    if record.foreign:
+        return Markdown(f"see it window by window, {code(shell_line(_windows(record)))}")
     command = list(plan["command"])
     if record.interrupted:
         return Markdown(f"run it to the end, {code(shell_line(command))}")
@@ -37,6 +42,10 @@ def next_step(record: RunRecord, folder: str) -> Markdown:
         words = _with(command, "--overrides", f"{folder}/{RECOMMENDED}")
         return Markdown(f"soak with the proposed set, {code(shell_line(words))}")
     return Markdown(f"after your changes, {code(shell_line(command))}")
+
+
+def _windows(record: RunRecord) -> list[str]:
+    return ["windows", record.run_id, "--seconds", str(record.plan["window_seconds"]), "--csv"]
 
 
 def _with(words: list[str], option: str, value: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.metrics import METRICS
 from engine.report.manifest import MANIFEST
-from engine.report.record import EDGE
+from engine.report.record import EDGE, FOREIGN
 from engine.report.render import SUMMARY
 
 _KINDS = {
@@ -66,13 +67,18 @@ def read_copy(folder: Path) -> ReportCopy:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"holds no whole report: {error}", where=str(folder), remedy="run it again") from error
     return ReportCopy(
-        key=artefact_key(_KINDS.get(document, Path(document).stem), manifest["result"]["symbol"]),
+        key=artefact_key(_kind(manifest), manifest["result"]["symbol"]),
         run_id=manifest["run_id"],
         message=" · ".join(summary[:_MESSAGE_LINES]),
         markdown=_CHART.sub(lambda link: _embedded(link, charts), _unwrapped(text)),
         kpis=_kpis(totals) if totals else (),
         charts=charts,
     )
+
+
+def _kind(manifest: Mapping[str, Any]) -> str:
+    document = manifest["document"]
+    return FOREIGN if manifest.get("kind") == FOREIGN else _KINDS.get(document, Path(document).stem)
 
 
 def artefact_key(*words: str) -> str:

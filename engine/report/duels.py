@@ -25,6 +25,8 @@ class DuelView:
 def build_duels(record: RunRecord) -> tuple[str, Table | None, tuple[DuelView, ...]]:
     """(what to know, one row per companion, the details)."""
     duels = record.duels or ()
+    if not duels and record.foreign:
+        return "", None, ()
     if not duels:
         return Markdown("No challenger waits for its confirmation: `nightsoak tune` looks for one."), None, ()
     text = (

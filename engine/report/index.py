@@ -11,9 +11,11 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from engine.errors import InputError, did_you_mean
 from engine.files import write_atomic
+from engine.paths import file_name
 from engine.report.format import interval, number
 from engine.report.manifest import MANIFEST
 from engine.report.table import Markdown, Table, markdown_table
@@ -35,13 +37,14 @@ def resolve_run(run: str, reports: Path) -> Path:
         if folder is None:
             raise InputError("there is no report yet", where=str(reports / LATEST), remedy="run `nightsoak soak`")
         return folder
-    by_id = [day / run for day in sorted(reports.glob("*")) if _DATE.fullmatch(day.name)]
+    days = [day for day in sorted(reports.glob("*")) if _DATE.fullmatch(day.name)]
+    by_id = [day / name for day in days for name in dict.fromkeys((run, file_name(run)))]
     for candidate in (*by_id, Path(run), Path(run).parent):
         if (candidate / MANIFEST).is_file():
             return candidate
-    if there := [day for day in by_id if day.is_dir()]:
+    if there := [folder for folder in by_id if folder.is_dir() and folder.parent in days and folder.name != ".."]:
         raise InputError(f"has no {MANIFEST}", where=str(there[0]), remedy="see the files that lie there")
-    ids = (folder.name for day in reversed(by_id) if day.parent.is_dir() for folder in sorted(day.parent.iterdir()))
+    ids = (folder.name for day in reversed(days) if day.is_dir() for folder in sorted(day.iterdir()))
     near = did_you_mean(run, [LATEST, *ids])
     remedy = near if near.endswith("?") else f"name a run id of {reports / INDEX}, the path of a folder, or latest"
     raise InputError("no such run", where=run, remedy=remedy)
@@ -83,7 +86,7 @@ def index_markdown(reports: Path) -> str:
     rows, links = [], []
     for count, (folder, manifest) in enumerate(zip(folders, manifests, strict=True), start=1):
         rows.append(_row(folder, manifest, count))
-        links.append(f"[{count}]: {folder.parent.name}/{folder.name}/{(manifest or {}).get('document', '')}")
+        links.append(f"[{count}]: {folder.parent.name}/{quote(folder.name)}/{(manifest or {}).get('document', '')}")
     table = Table(("UTC", "Report", "Symbol", "Verdict", "net_bps [95 %]"), "llllr", tuple(rows))
     body = markdown_table(table) + "\n\n" + "\n".join(links) if rows else "Nothing has been reported yet."
     return f"# Reports\n\n{body}\n"

@@ -65,8 +65,8 @@ def build_manifest(record: RunRecord, artefacts: Mapping[str, bytes], checkout: 
 
 
 def read_manifest_json(folder: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
-    """The manifest in `folder`, of whatever kind: `kind` is soak, attempt (a run of a ladder), baseline, tune or
-    rollback.
+    """The manifest in `folder`, of whatever kind: `kind` is soak, attempt (a run of a ladder), foreign (another bot's
+    run), baseline, tune or rollback.
 
     Raises:
         InputError: it cannot be read, is no JSON object, or has not all that is `needed`.

@@ -16,6 +16,8 @@ from typing import Any
 from engine.errors import InputError
 from engine.metrics import METRICS
 from engine.params import Params
+from engine.paths import file_name
+from engine.report.format import utc
 
 FORMAT = 1
 EDGE, GATE, METRICS_FILE, OVERRIDES = (
@@ -27,6 +29,10 @@ EDGE, GATE, METRICS_FILE, OVERRIDES = (
 RECOMMENDED = "recommended_overrides.json"
 PRESET = "baseline preset"
 """What `params_source` begins with in a run that is an attempt of a ladder."""
+FOREIGN = "foreign"
+"""The kind of a run that only its journal tells of: another bot's."""
+JOURNAL = "journal"
+"""What the names of journals among a foreign run's `inputs` begin with."""
 OPERATOR = "overrides file"
 _RUN_ID = re.compile(r"\d{8}T\d{6}-[\w.-]+", re.ASCII)
 _OWN_FILES = ("edge", "gate")
@@ -40,7 +46,8 @@ class RunRecord:
                   quote_currency, params_source, command (the arguments after `nightsoak`, without machine paths),
                   settings (engine.soak.SoakSettings, with which the run can be done again),
                   tape: {name (as given to --tape, no machine path), generated (the market's whole settings, or
-                  null), digest, count, ...} or null for a live feed
+                  null), digest, count, ...} or null for a live feed.
+                  Of a foreign run `foreign` is {bot, market} as journalled; there is no tape, setting or command
     edge          EDGE_REPORT.json as docs/design.md has it
     gate          KPI_GATE.json: engine.tuning.gate.GateResult.to_json()
     parameters    [{effective_ts_ns, source, params}]: lane 0's starting set ("start"), then each that took effect, at
@@ -90,7 +97,7 @@ class RunRecord:
     interrupted: bool = False
 
     def __post_init__(self) -> None:
-        if not _RUN_ID.fullmatch(self.run_id):
+        if not self.foreign and not _RUN_ID.fullmatch(self.run_id):
             raise InputError(
                 "is not a run id", where=repr(self.run_id), remedy="it reads like 20261120T020000-BTCUSDT-1f2e"
             )
@@ -99,8 +106,15 @@ class RunRecord:
 
     @property
     def utc_date(self) -> str:
-        """ISO date of the run id's stamp."""
+        """ISO date of the run id's stamp; another bot's id need not have one: the day on which its run begins."""
+        if self.foreign:
+            return utc(self.plan["start_ns"], "%F")
         return date(int(self.run_id[:4]), int(self.run_id[4:6]), int(self.run_id[6:8])).isoformat()
+
+    @property
+    def folder_name(self) -> str:
+        """The run id; another bot's as a file name, as it may hold any character."""
+        return file_name(self.run_id) if self.foreign else self.run_id
 
     @property
     def symbol(self) -> str:
@@ -108,8 +122,16 @@ class RunRecord:
 
     @property
     def kind(self) -> str:
-        """`soak`, or `attempt` for a run that is a part of a ladder."""
+        """`soak`, `attempt` for a run that is a part of a ladder, or FOREIGN."""
+        if self.foreign:
+            return FOREIGN
         return "attempt" if str(self.plan.get("params_source")).startswith(PRESET) else "soak"
+
+    @property
+    def foreign(self) -> Mapping[str, Any] | None:
+        """What the journal says of a bot that is not ours; None where the run is ours."""
+        said: Mapping[str, Any] | None = self.plan.get("foreign")
+        return said
 
     @property
     def pnl_currency(self) -> str:
@@ -153,12 +175,10 @@ class RunRecord:
             "verdict": self.gate["verdict"],
             "kpis": {name: totals[name] for name in METRICS if name in totals},
         }
-        return {
-            EDGE: self.edge,
-            GATE: self.gate,
-            METRICS_FILE: head | own,
-            OVERRIDES: self.params_final,
-        } | ({} if self.recommended is None else {RECOMMENDED: self.recommended})
+        documents = {EDGE: self.edge, GATE: self.gate, METRICS_FILE: head | own}
+        if not self.foreign:  # another bot's parameters are no overrides for ours
+            documents[OVERRIDES] = self.params_final
+        return documents | ({} if self.recommended is None else {RECOMMENDED: self.recommended})
 
     @classmethod
     def from_documents(cls, documents: Mapping[str, Any]) -> RunRecord:

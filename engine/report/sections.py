@@ -69,7 +69,7 @@ def _shortfall(driver: dict[str, Any]) -> str:
 def markouts(record: RunRecord) -> Table | None:
     """The markout cost by horizon and side; + is a cost."""
     rows = record.edge.get("markouts") or []
-    if not rows:
+    if not any(row["markout_bps"] is not None for row in rows):
         return None
     by_place = {(row["side"], row["horizon_s"]): row for row in rows}
 
@@ -192,6 +192,8 @@ def blocks(record: RunRecord) -> tuple[Table | None, str]:
 
 def parity_text(record: RunRecord) -> str:
     """Whether the tape, replayed, gives the journal's fills."""
+    if record.parity is None and record.foreign:
+        return "Parity: not possible, as a journal has no tape that could be replayed."
     if record.parity is None:
         return "Parity: not measured, as the run did not come to its end."
     lanes = record.parity["lanes"]
@@ -216,9 +218,10 @@ def quality(record: RunRecord) -> tuple[Table, tuple[str, ...], Table | None]:
     rows = [
         ("Coverage (seconds with a valid book)", NO_DATA if coverage is None else f"{number(coverage, 2)} %"),
         ("Gaps in the data", NO_DATA if gaps is None else str(len(gaps))),
-        ("Message ends with a crossed book", _known(data.get("crossed_message_ends"))),
-        ("Market events", _known(tape.get("count"))),
     ]
+    if not record.foreign:  # of a tape, which another bot's run has not
+        rows.append(("Message ends with a crossed book", _known(data.get("crossed_message_ends"))))
+        rows.append(("Market events", _known(tape.get("count"))))
     for name, value in sorted((data.get("ingest") or {}).items()):
         rows.append((f"Ingest: {name}", _known(value)))
     latency = totals["p95_latency_ms"]
@@ -235,7 +238,7 @@ def quality(record: RunRecord) -> tuple[Table, tuple[str, ...], Table | None]:
             "journalled is lost, and no quote stood until its next book."
         )
     if record.plan.get("latency_modelled"):
-        notes.append("Latency is modelled, not measured: the tape is generated.")
+        notes.append("Latency is modelled, not measured" + (": the tape is generated." if tape else "."))
     missing = totals.get("null_reasons") or {}
     if missing:
         names_of: dict[str, list[str]] = {}
@@ -259,8 +262,10 @@ def _known(value: Any) -> str:
 
 def provenance(record: RunRecord) -> Table:
     plan, tape = record.plan, record.plan.get("tape") or {}
-    rows = [("Run", record.run_id), ("Profile", str(plan["profile"]))]
-    for label, key in (("Starting parameters", "params_source"), ("Seed", "seed")):
+    rows = [("Run", record.run_id)]
+    if record.foreign:
+        rows.append(("Bot", str(record.foreign["bot"] or NO_DATA)))
+    for label, key in (("Profile", "profile"), ("Starting parameters", "params_source"), ("Seed", "seed")):
         if plan.get(key) is not None:
             rows.append((label, str(plan[key])))
     if tape:

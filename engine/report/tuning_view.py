@@ -51,10 +51,12 @@ def build_tuning(record: RunRecord) -> Tuning:
 def changes_in_words(record: RunRecord) -> str:
     """`base_spread_bps_delta 0.1 -> 0.14, tail_age_ms 650 -> 700`, or why there is none."""
     moved = [
-        f"{name} {plain(record.params_start[name])} -> {plain(record.params_final[name])}"
+        f"{name} {_value(record.params_start[name])} -> {_value(record.params_final[name])}"
         for name in _names(record)
         if record.params_start[name] != record.params_final[name]
     ]
+    if record.foreign:
+        return f"by the bot itself: {', '.join(moved)}" if moved else "nothing; Nightsoak only read this run"
     if moved:
         return ", ".join(moved)
     if not record.plan["auto_tune"]:
@@ -65,7 +67,13 @@ def changes_in_words(record: RunRecord) -> str:
 
 
 def _names(record: RunRecord) -> list[str]:
-    return [name for name in PARAMETERS if name in record.params_start and name in record.params_final]
+    known = sorted(record.params_final) if record.foreign else PARAMETERS
+    return [name for name in known if name in record.params_start and name in record.params_final]
+
+
+def _value(value: Any) -> str:
+    """A parameter's value; another bot's need not be a number."""
+    return plain(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _changes(record: RunRecord) -> list[Mapping[str, Any]]:
@@ -73,6 +81,8 @@ def _changes(record: RunRecord) -> list[Mapping[str, Any]]:
 
 
 def _text(record: RunRecord) -> str:
+    if record.foreign:
+        return "As the bot journalled them; Nightsoak does not tune it." if record.params_final else ""
     if not record.plan["auto_tune"]:
         return "Auto-tune was off: the starting parameters held throughout."
     changes = _changes(record)
@@ -89,6 +99,13 @@ def _text(record: RunRecord) -> str:
 
 
 def _parameters(record: RunRecord) -> Table:
+    if record.foreign:
+        sets = record.params_start, record.params_final
+        rows = [
+            (name, *(_value(values[name]) if name in values else "-" for values in sets))
+            for name in sorted(record.params_final)
+        ]
+        return Table(("Parameter", "Start", "Final"), "lrr", tuple(rows))
     rows = []
     for name in _names(record):
         moves = sum(
@@ -148,7 +165,8 @@ def _change(change: Mapping[str, Any]) -> str:
 def _control(record: RunRecord) -> tuple[str, Table | None, Table | None]:
     control = record.control
     if control is None:
-        return "The run had no control lane, so what tuning was worth is not known.", None, None
+        text = "" if record.foreign else "The run had no control lane, so what tuning was worth is not known."
+        return text, None, None
     currency = record.pnl_currency
     sides = control["tuned"], control["control"]
     digits = money_digits([side["net_pnl_quote"] for side in sides])

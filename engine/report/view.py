@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from engine.report import commands, sections
@@ -22,7 +23,6 @@ from engine.report.format import (
     money,
     plain,
     span,
-    utc,
 )
 from engine.report.interventions import build_interventions
 from engine.report.quality import build_expectations
@@ -35,6 +35,7 @@ _CALMER = (
     " That package is fallback in config/packages.json; nightly-soak starts from it by itself while the champion's "
     "watch says fallback."
 )
+_OF_OURS = "Packages are sets of the parameters of Nightsoak's own bot; this one's are for you to set."
 _MODES = {"replay": "replay", "shadow": "shadow (paper)", "live": "live"}
 
 
@@ -143,7 +144,9 @@ def _bounds_ns(record: RunRecord) -> tuple[int, int] | None:
 
 def _headline(record: RunRecord) -> str:
     plan, bounds = record.plan, _bounds_ns(record)
-    parts = [_MODES.get(plan["mode"], plan["mode"]), str(plan["venue"]), f"profile {plan['profile']}"]
+    parts = [f"bot {record.foreign['bot']}"] if record.foreign and record.foreign["bot"] else []
+    parts += [_MODES.get(plan[name], str(plan[name])) for name in ("mode", "venue") if plan[name]]
+    parts += [f"profile {plan['profile']}"] if plan["profile"] else []
     if bounds is None:
         return " · ".join([*parts, "no window completed"])
     length_s = (bounds[1] - bounds[0]) / _NS_PER_S
@@ -169,10 +172,14 @@ def _iterations(record: RunRecord) -> int:
 
 def _generated(record: RunRecord) -> str:
     origin = (record.plan.get("tape") or {}).get("generated")
-    if not origin:
+    if origin:
+        seed = f" (seed {origin.get('seed', NO_DATA)})"
+    elif record.foreign and record.foreign["market"] == "generated":
+        seed = ""
+    else:
         return ""
     return (
-        f"This market is generated (seed {origin.get('seed', NO_DATA)}), not recorded. The result shows that the "
+        f"This market is generated{seed}, not recorded. The result shows that the "
         "machinery works; it says nothing about what the bot would earn on a venue."
     )
 
@@ -180,6 +187,8 @@ def _generated(record: RunRecord) -> str:
 def _decision(record: RunRecord, checks: Checks) -> str:
     """The decision matrix's sentence, and the package it proposes with the values it would lead to."""
     text, package = str(record.gate["action"]), record.gate.get("action_package")
+    if record.foreign:
+        return f"{text} {_OF_OURS}" if record.gate["verdict"] in ("WARN", "FAIL") else text
     if not package and record.gate["verdict"] == "WARN":
         behind = and_list([*checks.breached_rules, *checks.without_data])
         return f"{text} No package is proposed here: there is none for {behind}."
@@ -206,7 +215,8 @@ def _summary(record: RunRecord, checks: Checks, partial: str) -> tuple[str, ...]
     """The notice: verdict word first, at most 8 lines."""
     totals = record.edge["totals"]
     currency = record.pnl_currency
-    day = f"{int(record.run_id[6:8])} {utc(_stamp_ns(record), '%b')}"
+    on = date.fromisoformat(record.utc_date)
+    day = f"{on.day} {on:%b}"
     lines = [
         " · ".join(
             [
@@ -229,12 +239,6 @@ def _summary(record: RunRecord, checks: Checks, partial: str) -> tuple[str, ...]
     if record.recommended is not None:
         lines.append(f"Proposed: {_moves(record.gate['action_package'])} ({RECOMMENDED})")
     lines += [
-        f"Report: nightsoak report {record.run_id}",
+        f"Report: {commands.shell_line(['report', record.run_id])}",
     ]
     return tuple(lines)
-
-
-def _stamp_ns(record: RunRecord) -> int:
-    from datetime import UTC, datetime
-
-    return int(datetime.strptime(record.run_id[:8], "%Y%m%d").replace(tzinfo=UTC).timestamp()) * _NS_PER_S

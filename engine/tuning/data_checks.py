@@ -29,10 +29,10 @@ def windows_check(windows: Sequence[Mapping[str, Any]]) -> Check:
     return _check("Windows with fills", WINDOWS, filled, MIN_WINDOWS, "SUCCESS" if enough else "WARN", reason)
 
 
-def parity_check(parity: Mapping[str, Any] | None) -> Check:
-    """`parity`: engine.parity.measure_parity, or None where it was not measured."""
+def parity_check(parity: Mapping[str, Any] | None, why: str = "not measured") -> Check:
+    """`parity`: engine.parity.measure_parity, or None where it was not measured; `why` not."""
     if parity is None:
-        reason = "no data: not measured; WARN at best without it"
+        reason = f"no data: {why}; WARN at best without it"
         return _check("Replay parity", PARITY, None, 0, "NODATA", reason)
     broken = [row["lane"] for row in parity["lanes"] if not row["same"]]
     if not broken:
