@@ -251,6 +251,22 @@ def test_its_report_kpis_progress_and_charts_are_artifacts(up: Up, scheduled: di
     assert images == {f"soak-simusdt-{chart.stem}" for chart in (report / "charts").glob("*.svg")}
 
 
+def test_what_a_night_decided_is_an_artifact(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "NIGHT.md").write_text("# The morning after\n")
+    code = (
+        "import pathlib, sys; from engine.night import InForce, Night; from tasks.publish_night import publish_night;"
+        "night = Night('SIMUSDT', pathlib.Path(sys.argv[1]), InForce('baseline', 'c1-1a2b3c4d', 8));"
+        "print(publish_night.fn(night))"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "NIGHT.md")]
+    env = os.environ | {"PREFECT_API_URL": f"{up.url}/api"}
+    said = subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True, text=True, check=True).stdout
+    assert said == "champion baseline -> c1-1a2b3c4d\n"
+    (artifact,) = up.post("/artifacts/filter", {"artifacts": {"key": {"any_": ["night-simusdt"]}}})
+    assert artifact["data"] == "# The morning after\n"
+    assert artifact["description"] == "champion baseline -> c1-1a2b3c4d, 8 parameters changed"
+
+
 @pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason="Debian's chromium and chromium-driver")
 def test_the_report_is_in_the_ui_with_tables_charts_and_verdict(
     up: Up, scheduled: dict[str, Any], tmp_path: Path
