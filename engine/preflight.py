@@ -15,11 +15,11 @@ from pathlib import Path
 from engine.baseline.presets import load_presets
 from engine.bot.supervision import load_supervision
 from engine.control.settings import load_settings as load_control
-from engine.errors import NightsoakError
+from engine.environment import check_names, check_notices, check_time_zone
+from engine.errors import LockHeldError, NightsoakError
 from engine.files import write_atomic
 from engine.market.simulator import read_settings
 from engine.market.tape import Tape
-from engine.notices import load_notice_settings
 from engine.paths import CHECKOUT, Paths
 from engine.profile import default_profile_name, load_profile
 from engine.soak import SoakSettings
@@ -72,7 +72,6 @@ def _attempts(paths: Paths, tape: Path | None) -> Iterator[tuple[str, Callable[[
         load_targets(paths.config / "edge_targets.json")
         read_settings(paths.config, MARKET)
         load_presets(paths.config)
-        load_notice_settings(paths.config)
         return f"{paths.config} is valid"
 
     def writable(folder: Path) -> Callable[[], str]:
@@ -83,8 +82,13 @@ def _attempts(paths: Paths, tape: Path | None) -> Iterator[tuple[str, Callable[[
         return check
 
     def lock() -> str:
-        with soak_lock(paths):
-            return "no soak is running"
+        soaks = soak_lock(paths)
+        try:
+            with soaks:
+                return "no soak is running"
+        except LockHeldError:  # a healthy night
+            run, pid = soaks.holder.get("run_id"), soaks.holder.get("pid", "unknown")
+            return f"a soak runs: {run or 'not named yet'} (process {pid})"
 
     def tape_whole() -> str:
         folder = tape or default_tape(SoakSettings(), paths)[0]
@@ -93,7 +97,10 @@ def _attempts(paths: Paths, tape: Path | None) -> Iterator[tuple[str, Callable[[
         opened = Tape.open(folder, verify=True)
         return f"{opened.meta.symbol}, {opened.meta.count:,} events, {len(opened.meta.gaps)} gaps, sha256 as recorded"
 
+    yield "environment", check_names
+    yield "time zone", check_time_zone
     yield "configuration", config
+    yield "notices", lambda: check_notices(paths)
     yield "profile", lambda: f"{load_profile(paths.config, default_profile_name()).name}"
     yield "datasets folder", writable(paths.datasets)
     yield "reports folder", writable(paths.reports)

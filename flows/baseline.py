@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from engine.baseline.ladder import BaselineSettings
-from flows.job import job
+from flows.job import JOB, job
 from flows.lease import one_soak
 from tasks.baseline_attempt import run_attempt
 from tasks.baseline_judge import judge_attempt
@@ -14,7 +14,7 @@ from tasks.baseline_report import BaselineReport, write_baseline
 from tasks.publish_report import publish_report
 
 
-@flow(name="baseline", persist_result=False, validate_parameters=False)
+@flow(name="baseline", **JOB)
 @job
 def baseline(settings: BaselineSettings) -> tuple[BaselineReport, str]:
     """Run each preset on every symbol, judge it, stop at the first GO, and report."""

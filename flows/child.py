@@ -13,6 +13,7 @@ import sys
 import time
 
 from engine.bot.follow import follow_parent
+from engine.environment import WORKER_PID
 from flows.api import POOL
 from flows.server_record import answers
 
@@ -26,7 +27,6 @@ def main() -> int:
     from prefect.cli import app
 
     from flows.database import SHARED
-    from flows.job import WORKER_PID
     from flows.lease import make_limit
     from flows.pool import make_automations, make_pool, settle_books
 

@@ -1,5 +1,5 @@
-"""What every scheduled flow shares: its parameters are checked as files of config/ are, it ends with its worker, and
-its state says in one line what came out."""
+"""What every scheduled flow shares: its parameters are checked as files of config/ are, it ends with its worker, its
+state says in one line what came out, its runs have names to find them by, and a crash is told."""
 
 from __future__ import annotations
 
@@ -9,23 +9,47 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ParamSpec
 
-from prefect import State
+from prefect import Flow, State
+from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, Failed
 
 from engine.bot.follow import follow_parent
 from engine.config import ConfigModel, parse_config
+from engine.environment import WORKER_PID
 from engine.errors import InterruptedRun, NightsoakError, RunError
+from flows.crash import job_name, tell_of_crash
 
-WORKER_PID = "NIGHTSOAK_WORKER_PID"
-"""Set by the worker of `nightsoak up` for the processes of its runs."""
 P = ParamSpec("P")
 
 
+def run_name() -> str:
+    """The name of the run that is about to start: nightly-soak BTCUSDT 2026-11-20.
+
+    Between job and UTC date stands its market: symbols, else the names of its tapes, else "generated".
+    """
+    run = FlowRunContext.get()
+    assert run is not None and run.flow is not None, "Prefect asks inside the run's context"
+    words = [job_name(run.flow), *_market(run.flow, run.parameters.get("settings")), f"{datetime.now(UTC):%F}"]
+    return " ".join(words)
+
+
+JOB: dict[str, Any] = {
+    "persist_result": False,
+    "validate_parameters": False,
+    "flow_run_name": run_name,
+    "on_failure": [tell_of_crash],
+    "on_crashed": [tell_of_crash],
+}
+"""What @flow is given beside the name."""
+
+
 def job(body: Callable[P, tuple[Any, str]]) -> Callable[P, State[Any]]:
-    """For a flow's body, below `@flow(validate_parameters=False)`; it returns (result, message of the final state).
+    """For a flow's body, below `@flow(name=..., **JOB)`; it returns (result, message of the final state).
 
     Who calls the flow gets the result, or our error as it was raised; the state's message is the verdict, or the
     error's one line. A run that was cancelled or lost its worker stays what Prefect makes of it: Cancelled, Crashed.
@@ -52,6 +76,18 @@ def job(body: Callable[P, tuple[Any, str]]) -> Callable[P, State[Any]]:
 
     run.__signature__ = signature  # type: ignore[attr-defined]
     return run
+
+
+def _market(flow: Flow[..., Any], settings: Any) -> list[str]:
+    """Of settings as a command or a deployment gives them, which nobody has checked yet."""
+    given = settings.model_dump() if isinstance(settings, ConfigModel) else settings
+    if not isinstance(given, dict):
+        return []
+    named = given.get("symbols") or given.get("tapes") or given.get("tape") or []
+    names = [Path(str(name)).name for name in ([named] if isinstance(named, str) else named)]
+    is_soak = job_name(flow).endswith("soak")
+    is_generated = given.get("feed", "replay") == "replay" if is_soak else given.get("mock", False)
+    return names or (["generated"] if is_generated else [])
 
 
 def _checked(name: str, value: Any, kind: Any) -> Any:

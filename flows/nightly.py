@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from prefect import Flow, State, flow
-from prefect.client.schemas.objects import FlowRun
+from prefect import flow
 
 from engine.night import settings_of
 from engine.search.settings import TuneSettings
 from engine.soak import SoakSettings
 from engine.soak_steps import Report
-from flows.job import job
+from flows.job import JOB, job
 from flows.lease import one_soak
 from flows.soak import soak_through
 from tasks.night_confirm import confirm_challengers
@@ -20,22 +19,17 @@ from tasks.night_settle import settle_night
 from tasks.night_watch import watch_champion
 from tasks.publish_night import publish_night
 from tasks.publish_report import publish_report
-from tasks.send_notice import notice_if_crashed, send_crash_notice, send_notice
+from tasks.send_notice import send_notice
 
 EFFORT = TuneSettings(profile="quick")
 
 
-def tell_of_crash(flow: Flow[..., object], run: FlowRun, state: State) -> None:
-    """The worker's word on a night whose own process is gone."""
-    send_crash_notice("nightly-soak", state.message or "crashed")
-
-
-@flow(name="soak", persist_result=False, validate_parameters=False, on_crashed=[tell_of_crash])
+@flow(name="soak", **JOB)
 @job
 def nightly_soak(settings: SoakSettings, tuning: TuneSettings = EFFORT) -> tuple[tuple[Report, ...], str]:
     """One night, from the champions' first quotes to the notices in the morning."""
     messages = []
-    with notice_if_crashed("nightly-soak"), one_soak() as lock:
+    with one_soak() as lock:
         soaked = soak_through(settings_of(settings, datetime.now(UTC).date()), lock)
         for plan, report in soaked.done:
             watched = watch_champion(plan)

@@ -6,22 +6,21 @@ from prefect import flow
 
 from engine.optimize.loop import Outcome
 from engine.optimize.settings import OptimizeSettings
-from flows.job import job
+from flows.job import JOB, job
 from tasks.optimize_round import optimize_round
 from tasks.publish_report import publish_report
-from tasks.send_notice import notice_if_crashed, send_notice
+from tasks.send_notice import send_notice
 
 DEFAULTS = OptimizeSettings()
 
 
-@flow(name="optimize", persist_result=False, validate_parameters=False)
+@flow(name="optimize", **JOB)
 @job
 def optimize(settings: OptimizeSettings = DEFAULTS) -> tuple[Outcome, str]:
     """One round; the schedule makes it go on, `nightsoak optimize --continuous` does without one."""
-    with notice_if_crashed("optimize"):
-        outcome = optimize_round(settings)
-        if not outcome.rounds or outcome.report is None:
-            return outcome, f"no round: {outcome.stopped}"
-        message = publish_report(outcome.report.parent)
-        send_notice(outcome.report.parent)
+    outcome = optimize_round(settings)
+    if not outcome.rounds or outcome.report is None:
+        return outcome, f"no round: {outcome.stopped}"
+    message = publish_report(outcome.report.parent)
+    send_notice(outcome.report.parent)
     return outcome, message

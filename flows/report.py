@@ -6,12 +6,12 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.job import job
+from flows.job import JOB, job
 from tasks.publish_report import publish_report
 from tasks.render_report import render_report
 
 
-@flow(name="report", persist_result=False, validate_parameters=False)
+@flow(name="report", **JOB)
 @job
 def report(run: str = "latest") -> tuple[Path, str]:
     """Render and publish the report of a run: its id, its folder, or the latest."""

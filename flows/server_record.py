@@ -1,4 +1,5 @@
-"""Which Prefect server `nightsoak up` runs: a small file in Prefect's home, believed only while that server answers."""
+"""What `nightsoak up` says of itself in Prefect's home: its server, in a small file that is believed only while that
+server answers; and, in the lock that keeps a second one out, what it is doing."""
 
 from __future__ import annotations
 
@@ -8,12 +9,17 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from engine.errors import LockHeldError
 from engine.files import write_json
+from engine.locks import FileLock
 from engine.paths import CHECKOUT
 
 _ANSWER_S = 2.0
+_LOCK = "up.lock"
+STARTING, ENDING = "starting", "ending"
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,31 @@ def running_server(home: Path) -> ServerRecord | None:
     except (OSError, ValueError, TypeError):
         return None
     return record if answers(f"{record.api_url}/health") else None
+
+
+def up_lock(home: Path) -> FileLock:
+    """The lock of `nightsoak up` on its home; it describes itself there with `doing`."""
+    return FileLock(home / _LOCK, what="this Prefect home")
+
+
+def up_there(home: Path) -> dict[str, Any] | None:
+    """What the `up` that holds the home says of itself: pid and doing; None: there is none."""
+    if not (home / _LOCK).exists():
+        return None
+    lock = up_lock(home)
+    try:
+        with lock:
+            return None
+    except LockHeldError:
+        return lock.holder
+
+
+def is_ending(home: Path) -> bool:
+    """Whether its `up` was told to end, and so ends the runs; for those who run below it."""
+    try:
+        return bool(json.loads((home / _LOCK).read_bytes())["doing"] == ENDING)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def answers(url: str) -> bool:

@@ -7,7 +7,7 @@ from prefect import flow
 from engine.locks import FileLock
 from engine.soak import SoakSettings
 from engine.soak_steps import Report
-from flows.job import job
+from flows.job import JOB, job
 from flows.lease import one_soak
 from tasks.measure_iteration import measure_iteration
 from tasks.plan_run import plan_runs
@@ -18,7 +18,7 @@ from tasks.tune_parameters import tune_parameters
 from tasks.write_report import Soaked, partial_reports_if_stopped, write_reports
 
 
-@flow(name="soak", persist_result=False, validate_parameters=False)
+@flow(name="soak", **JOB)
 @job
 def soak(settings: SoakSettings) -> tuple[tuple[Report, ...], str]:
     """Run a bot over each market, tune it between iterations, judge it, and report."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from engine.search.settings import TuneSettings
-from flows.job import job
+from flows.job import JOB, job
 from tasks.dask_lanes import LOCAL, Executor, replaying_on
 from tasks.publish_report import publish_report
 from tasks.tune_report import TuneReport, tune_report
@@ -14,7 +14,7 @@ from tasks.tune_search import tune_search
 DEFAULTS = TuneSettings()
 
 
-@flow(name="tune", persist_result=False, validate_parameters=False)
+@flow(name="tune", **JOB)
 @job
 def tune(settings: TuneSettings = DEFAULTS, executor: Executor = LOCAL) -> tuple[TuneReport, str]:
     """Search for a better parameter set, judge it, report; nothing is promoted here."""

@@ -26,6 +26,7 @@ from engine.errors import RunError
 from engine.paths import CHECKOUT
 from flows.database import SHARED, is_postgresql, masked, without_url
 from flows.environment import HEARTBEAT_S
+from flows.server import PORT_TAKEN
 from flows.server_record import ServerRecord, answers, remove_record, write_record
 
 _READY_S = 180.0
@@ -46,6 +47,10 @@ _SETTINGS = {
     "NIGHTSOAK_TIMEZONE": "UTC",
 }
 """What the environment may override; NIGHTSOAK_TIMEZONE is read by prefect.yaml."""
+
+
+class PortTakenError(RunError):
+    """Somebody else has the server's port."""
 
 
 class Crew:
@@ -98,7 +103,8 @@ class Crew:
         """Wait until everything is deployed.
 
         Raises:
-            RunError: a part did not start; names its log.
+            PortTakenError: somebody else took the server's port meanwhile.
+        RunError: a part did not start; names its log.
         """
         if "deploy" not in self._children:
             self._record()
@@ -181,9 +187,10 @@ class Crew:
             child.wait()
 
     def _failed(self, name: str, what: str) -> RunError:
+        kind = PortTakenError if name == "server" and self._children[name].poll() == PORT_TAKEN else RunError
         lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-        return RunError(
+        return kind(
             masked(f"{name} {what}: {last}"), where=str(self._log(name)), remedy="see the log, then run it again"
         )
 

@@ -12,6 +12,7 @@ from nightsoak.arguments import port
 from nightsoak.console import emit_json, hint, paragraph, say
 
 if TYPE_CHECKING:
+    from engine.locks import FileLock
     from engine.paths import Paths
     from flows.api import Api, Run
     from flows.up import Crew
@@ -46,12 +47,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _up(args: argparse.Namespace) -> int:
-    from engine.locks import FileLock
+    from engine.environment import check_names, check_notices, check_time_zone
+    from engine.paths import Paths
     from flows.database import check_database
-    from flows.server_record import prefect_home
-    from flows.up import Crew
+    from flows.environment import free_port
+    from flows.server_record import STARTING, prefect_home, up_lock
+    from flows.up import Crew, PortTakenError
 
-    _check_time_zone()
+    check_names()
+    check_time_zone()
+    check_notices(Paths.from_environment())
     join = _joined(args)
     database = None if join else check_database()
     # A shell's `&` leaves SIGINT ignored; both signals are how this command ends.
@@ -59,22 +64,43 @@ def _up(args: argparse.Namespace) -> int:
         signal.signal(number, _interrupt)
     home = prefect_home()
     began = time.monotonic()
-    with FileLock(home / "up.lock", what="this Prefect home"):
+    with up_lock(home) as lock:
+        lock.describe("", doing=STARTING)
         port = 0 if join else _port(args.port)
         parts = f"a worker for {join}" if join else "Prefect's server, the deployments and a worker"
         say(f"starting {parts}; logs: {home}/*.log")
         if database:
             say(f"database: {database}")
-        with Crew(home, port, queues=args.queues, join=join) as crew:
-            crew.wait_until_ready()
-            print(f"UI: {crew.ui_url}", flush=True)
-            say(f"ready after {time.monotonic() - began:.0f} s; Ctrl-C ends everything")
-            hint("in another shell: prefect deployment run soak-3h, or nightsoak run soak-3h; nightsoak status")
-            try:
-                _stream(crew)
-            except KeyboardInterrupt:
-                say("ending worker, runs and server")
+        try:
+            _live(Crew(home, port, queues=args.queues, join=join), lock, began)
+        except PortTakenError as error:
+            if args.port is not None:
+                raise
+            say(f"{error.what}; starting again on a free port")
+            _live(Crew(home, free_port(), queues=args.queues), lock, began)
     return 0
+
+
+def _live(crew: Crew, lock: FileLock, began: float) -> None:
+    """From start to end, of which the lock tells.
+
+    Raises:
+        PortTakenError: its port was taken before the server had it.
+        RunError: a part did not start, or keeps dying.
+    """
+    from flows.server_record import ENDING
+
+    with crew:
+        crew.wait_until_ready()
+        lock.describe("", doing="up")
+        print(f"UI: {crew.ui_url}", flush=True)
+        say(f"ready after {time.monotonic() - began:.0f} s; Ctrl-C ends everything")
+        hint("in another shell: prefect deployment run soak-3h, or nightsoak run soak-3h; nightsoak status")
+        try:
+            _stream(crew)
+        except KeyboardInterrupt:
+            lock.describe("", doing=ENDING)
+            say("ending worker, runs and server")
 
 
 def _stream(crew: Crew) -> None:
@@ -143,14 +169,18 @@ def _wait_for(api: Api, run: Run) -> None:
 def _server_url() -> str:
     """PREFECT_API_URL, else the server of `nightsoak up`."""
     from engine.errors import RunError
-    from flows.server_record import prefect_home, running_server
+    from flows.server_record import prefect_home, running_server, up_there
 
     url = os.environ.get("PREFECT_API_URL")
     if url:
         return url
     record = running_server(prefect_home())
     if record is None:
-        raise RunError("no Prefect server is up", where=str(prefect_home()), remedy="run nightsoak up in another shell")
+        what, remedy = "no Prefect server is up", "run nightsoak up in another shell"
+        if up := up_there(prefect_home()):
+            what = f"no Prefect server answers: nightsoak up (process {up.get('pid')}) is {up.get('doing') or 'there'}"
+            remedy = "wait until it says where the UI is; its logs are there"
+        raise RunError(what, where=str(prefect_home()), remedy=remedy)
     return record.api_url
 
 
@@ -158,6 +188,7 @@ def _status(args: argparse.Namespace) -> int:
     from engine.errors import NightsoakError
     from engine.paths import Paths
     from flows.database import database_url, masked
+    from flows.server_record import prefect_home, up_there
 
     paths = Paths.from_environment()
     try:
@@ -186,7 +217,8 @@ def _status(args: argparse.Namespace) -> int:
     rows += [("report", facts["report"] or "none yet")]
     for word, text in rows:
         print(paragraph(text, f"{word:10}"))
-    hint("nightsoak report latest" if server["url"] else "nightsoak up")
+    is_there = up_there(prefect_home()) is not None
+    hint("nightsoak report latest" if server["url"] else "nightsoak status" if is_there else "nightsoak up")
     return 0
 
 
@@ -276,20 +308,6 @@ def _joined(args: argparse.Namespace) -> str:
         remedy = "see that nightsoak up runs there, and the tunnel to it (docs/scale.md)"
         raise RunError("no Prefect server answers", where=f"--join {args.join}", remedy=remedy)
     return f"{url}/api"
-
-
-def _check_time_zone() -> None:
-    from zoneinfo import ZoneInfo
-
-    from engine.errors import InputError
-
-    name = os.environ.get("NIGHTSOAK_TIMEZONE", "UTC")
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(
-            f"{name!r} is no time zone", where="NIGHTSOAK_TIMEZONE", remedy="name one such as Europe/Berlin or UTC"
-        ) from error
 
 
 def _interrupt(*_: object) -> None:

@@ -21,6 +21,7 @@ def publish_report(folder: Path) -> str:
     copy = read_copy(folder)
     try:
         _publish(copy)
+        get_run_logger().info("%s; artifact %s", copy.message, copy.key)
     except httpx.HTTPError as error:
         get_run_logger().warning("the report is not in the UI: %s; it is in %s", error or type(error).__name__, folder)
     return copy.message

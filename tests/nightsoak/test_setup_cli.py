@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ from engine.market.tape import Tape
 from engine.paths import CHECKOUT, Paths
 from engine.soak_plan import soak_lock
 from nightsoak.__main__ import main
+
+BAD = {
+    "environment": ("NIGHTSOAK_REPORT", "x"),
+    "time zone": ("NIGHTSOAK_TIMEZONE", "Europe/Atlantis"),
+    "notices": ("NIGHTSOAK_NOTICE_URLS", "json://127.0.0.1 hunter2"),
+}
 
 
 def doctor(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, dict[str, object]]]:
@@ -26,7 +33,10 @@ def test_a_tape_is_verified(paths: Paths, short_tape: Tape, capsys: pytest.Captu
     assert "SIMUSDT" in str(checks["tape"]["found"])
 
 
-@pytest.mark.parametrize("what", ["tape", "profile", "reports folder", "lock", "gates.json", "supervision.json"])
+@pytest.mark.parametrize(
+    "what",
+    ["tape", "profile", "reports folder", "environment", "time zone", "notices", "gates.json", "supervision.json"],
+)
 def test_what_is_wrong_is_found_and_the_exit_code_says_so(
     paths: Paths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
@@ -43,13 +53,28 @@ def test_what_is_wrong_is_found_and_the_exit_code_says_so(
         file = tmp_path / "config" / what
         file.write_text(file.read_text().replace("{", '{"extra": 1,', 1))
         capsys.readouterr()
-    with soak_lock(Paths.from_environment()) as lock:
-        lock.describe("the-first")
-        if what != "lock":
-            lock.__exit__(None, None, None)
-        code, checks = doctor(capsys, *words)
+    elif what in BAD:
+        monkeypatch.setenv(*BAD[what])
+    code, checks = doctor(capsys, *words)
     assert code == 1
     assert not checks["configuration" if what.endswith(".json") else what]["ok"]
+    assert "hunter2" not in str(checks)
+
+
+def test_a_soak_that_runs_is_no_error(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    with soak_lock(paths) as lock:
+        lock.describe("the-first")
+        _, checks = doctor(capsys)
+    assert checks["lock"]["ok"]
+    assert checks["lock"]["found"] == f"a soak runs: the-first (process {os.getpid()})"
+
+
+def test_it_says_how_many_addresses_notices_go_to(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert doctor(capsys)[1]["notices"]["found"] == "no address: nothing is sent"
+    monkeypatch.setenv("NIGHTSOAK_NOTICE_URLS", "json://hunter2@127.0.0.1 json://127.0.0.1:1")
+    assert doctor(capsys)[1]["notices"]["found"] == "addresses: 2"
 
 
 def test_a_sound_installation_passes_in_words(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:

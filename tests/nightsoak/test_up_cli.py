@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.locks import FileLock
 from engine.paths import Paths
 from engine.soak_plan import soak_lock
-from flows.server_record import ServerRecord, prefect_home, running_server, write_record
+from flows.server_record import STARTING, ServerRecord, prefect_home, running_server, up_lock, write_record
 from nightsoak.__main__ import main
 
 
@@ -36,7 +35,7 @@ def failing(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 
 
 def test_a_second_up_on_a_home_is_refused_and_names_the_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with FileLock(home / "up.lock", what="this Prefect home"):
+    with up_lock(home):
         code, line = failing(capsys, "up")
     assert code == 3
     assert f"this Prefect home is in use by process {os.getpid()}" in line
@@ -59,6 +58,61 @@ def test_an_unknown_time_zone_is_refused(
     code, line = failing(capsys, "up")
     assert code == 2
     assert "NIGHTSOAK_TIMEZONE" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("NIGHTSOAK_NOTICE_URL", "x", "NIGHTSOAK_NOTICE_URL: no such variable; did you mean 'NIGHTSOAK_NOTICE_URLS'?"),
+        ("NIGHTSOAK_NOTICE_URLS", "json://127.0.0.1 hunter2", "address 2 of 2 is none that Apprise knows"),
+    ],
+)
+def test_a_bad_environment_is_refused_before_anything_starts(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    code, line = failing(capsys, "up")
+    assert code == 2
+    assert said in line and "hunter2" not in line
+    assert not home.exists()
+
+
+def test_a_port_that_is_lost_while_starting_is_left_for_a_free_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are taken after they were looked at: what was quoted of the first is what is raised of the second."""
+    with socket.socket() as first, socket.socket() as second:
+        for other in (first, second):
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+        ports = [other.getsockname()[1] for other in (first, second)]
+        monkeypatch.setattr("nightsoak.up._port", lambda asked: ports[0])
+        monkeypatch.setattr("flows.environment.free_port", lambda: ports[1])
+        code = main(["up"])
+    err = capsys.readouterr().err.splitlines()
+    taken = "server ended while starting: port {}: Address already in use"
+    assert code == 3
+    assert err[1] == f"{taken.format(ports[0])}; starting again on a free port"
+    assert taken.format(ports[1]) in err[2]
+
+
+def test_status_says_that_one_is_starting(home: Path, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    with up_lock(home) as lock:
+        lock.describe("", doing=STARTING)
+        code, line = failing(capsys, "run", "soak-3h")
+        assert (code, f"nightsoak up (process {os.getpid()}) is starting" in line) == (3, True)
+        assert main(["status", "--json"]) == 0
+        out = capsys.readouterr().out
+        assert "is starting" in json.loads(out)["server"]["error"]
+        assert main(["status"]) == 0
+        assert capsys.readouterr().err == "hint: nightsoak status\n"
+    assert main(["status"]) == 0
+    assert capsys.readouterr().err == "hint: nightsoak up\n"
 
 
 def test_run_without_a_server_says_how_to_start_one(capsys: pytest.CaptureFixture[str]) -> None:

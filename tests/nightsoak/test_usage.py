@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine import errors
+from engine.environment import ENVIRONMENT, OWN
 from engine.paths import CHECKOUT
 from nightsoak import console
 from nightsoak.__main__ import build_parser, main
@@ -59,11 +60,9 @@ def test_the_page_has_every_exit_code_and_variable() -> None:
     code = "".join(
         path.read_text() for folder in ("engine", "flows", "nightsoak") for path in (CHECKOUT / folder).rglob("*.py")
     )
-    own = {"NIGHTSOAK_WORKER_PID", "NIGHTSOAK_SHARED_SERVER"}  # what processes of ours tell each other
-    assert (
-        set(re.findall(r"NIGHTSOAK_[A-Z]+(?:_[A-Z]+)*", code)) - own - set(re.findall(r"NIGHTSOAK_[A-Z_]+", page))
-        == set()
-    )
+    named = set(re.findall(r"NIGHTSOAK_[A-Z]+(?:_[A-Z]+)*", code))
+    assert named - {*ENVIRONMENT, *OWN} == set(), "doctor and up refuse what they do not know"
+    assert set(re.findall(r"NIGHTSOAK_[A-Z]+(?:_[A-Z]+)*", page)) == set(ENVIRONMENT)
 
 
 class Terminal(io.StringIO):
