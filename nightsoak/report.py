@@ -100,7 +100,7 @@ def print_verdict(folder: Path) -> None:
 
     verdict = view.verdict + (" (partial)" if view.partial else "")
     console.print(Text.assemble((verdict, f"bold {colour}"), f"  {view.symbol}  {view.headline}"))
-    for warning in filter(None, (view.partial, view.generated)):
+    for warning in filter(None, (view.partial, view.origin and view.origin.text)):
         console.print(Text(f"note: {warning}", style="yellow"))
     table = Table(box=SIMPLE_HEAD if utf8 else ASCII2, pad_edge=False)
     for header, side in zip(view.checks.table.headers, view.checks.table.align, strict=True):

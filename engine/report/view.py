@@ -25,6 +25,7 @@ from engine.report.format import (
     span,
 )
 from engine.report.interventions import build_interventions
+from engine.report.origin import Origin, origin_of
 from engine.report.quality import build_expectations
 from engine.report.record import RECOMMENDED, RunRecord
 from engine.report.table import Markdown, Table
@@ -47,7 +48,7 @@ class View:
     symbol: str
     verdict: str
     partial: str
-    generated: str
+    origin: Origin | None
     headline: str
     why: str
     changed: str
@@ -97,7 +98,7 @@ def build_view(record: RunRecord, folder: str = "") -> View:
         symbol=record.symbol,
         verdict=record.gate["verdict"],
         partial=partial,
-        generated=_generated(record),
+        origin=origin_of(record),
         headline=_headline(record),
         why=checks.why,
         changed=changes_in_words(record),
@@ -170,20 +171,6 @@ def _iterations(record: RunRecord) -> int:
     return len(record.edge.get("iterations", []))
 
 
-def _generated(record: RunRecord) -> str:
-    origin = (record.plan.get("tape") or {}).get("generated")
-    if origin:
-        seed = f" (seed {origin.get('seed', NO_DATA)})"
-    elif record.foreign and record.foreign["market"] == "generated":
-        seed = ""
-    else:
-        return ""
-    return (
-        f"This market is generated{seed}, not recorded. The result shows that the "
-        "machinery works; it says nothing about what the bot would earn on a venue."
-    )
-
-
 def _decision(record: RunRecord, checks: Checks) -> str:
     """The decision matrix's sentence, and the package it proposes with the values it would lead to."""
     text, package = str(record.gate["action"]), record.gate.get("action_package")
@@ -224,7 +211,7 @@ def _summary(record: RunRecord, checks: Checks, partial: str) -> tuple[str, ...]
                 record.symbol,
                 day,
                 f"checks {checks.passed}/{len(checks.rows)}",
-                *(["generated market"] if _generated(record) else []),
+                *([origin.tag] if (origin := origin_of(record)) else []),
             ]
         ),
         ("No fills" if totals["fills"] == 0 else f"Net {money(totals['net_pnl_quote'], currency)}")

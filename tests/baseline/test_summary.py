@@ -79,6 +79,12 @@ def test_only_a_ladder_on_a_live_feed_says_real_feed(records: dict[str, dict[str
     record = records["no_go"]
     live = record | {"settings": record["settings"] | {"tapes": []}}
     assert "(Real Feed)" in render_baseline(live)[DOCUMENT].decode().splitlines()[0]
+    live["settings"]["endpoint"] = "ws://127.0.0.1:9"
+    made = render_baseline(live)
+    text = made[DOCUMENT].decode()
+    assert "(Own Feed)" in text.splitlines()[0]
+    assert "from ws://127.0.0.1:9, not the venue's feed: it may play a tape" in " ".join(text.split())
+    assert made["summary.txt"].decode().splitlines()[0].endswith("not the venue's feed")
 
 
 def test_published_whole_listed_beside_latest_and_rendered_again(

@@ -276,3 +276,31 @@ def test_the_next_step_is_one_command_by_verdict(
 def test_a_command_with_spaces_is_quoted_for_a_shell(normal: RunRecord) -> None:
     record = replace(normal, plan={**normal.plan, "command": ["soak", "--tape", "my tapes/a\n```b"]})
     assert again(record)[0] == "nightsoak soak --tape 'my tapes/a ```b'"
+
+
+@pytest.mark.parametrize(
+    ("settings", "tape", "said"),
+    [
+        (
+            {"endpoint": "ws://127.0.0.1:9"},
+            None,
+            "The feed was ws://127.0.0.1:9, not the venue's own: it may play a tape.",
+        ),
+        (
+            {"endpoint": ""},
+            {"source": {"format": "bybit-endpoint-live"}},
+            "The feed was a server of the user's own, not",
+        ),
+        ({"endpoint": ""}, {"source": {"format": "bybit-live"}}, ""),
+        ({}, None, ""),
+    ],
+)
+def test_a_feed_that_is_not_the_venues_is_said_above_all_else_and_in_the_notice(
+    normal: RunRecord, settings: dict[str, str], tape: dict[str, Any] | None, said: str
+) -> None:
+    record = replace(normal, plan={**normal.plan, "settings": settings, "tape": tape})
+    markdown = render_markdown(build_view(record.completed()))
+    quoted = " ".join(line[2:] for line in markdown.splitlines() if line.startswith("> "))
+    assert quoted.startswith(f"**Not the venue's feed.** {said}") if said else quoted == ""
+    title = build_view(record.completed()).summary[0]
+    assert title.endswith(" · not the venue's feed") == bool(said), title
