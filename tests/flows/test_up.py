@@ -6,6 +6,7 @@ One server serves all tests, in the order they stand; the last ones take it down
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -216,6 +217,13 @@ def test_an_ambiguous_bare_name_names_the_candidates(up: Up) -> None:
     assert done.stderr == "error: several deployments are named same: name one of one/same, two/same\n"
 
 
+def crashes(up: Up) -> list[str]:
+    """The crash notices that were queued."""
+    outbox = up.folder / "datasets" / "notices.jsonl"
+    entries = [json.loads(line) for line in outbox.read_text(encoding="utf-8").splitlines()]
+    return [entry["text"] for entry in entries if entry.get("kind") == "crash"]
+
+
 def test_a_failed_run_says_our_one_line(up: Up) -> None:
     with Api(f"{up.url}/api") as api:
         with pytest.raises(InputError, match="soak-3: no such deployment; did you mean 'soak-3h'"):
@@ -226,6 +234,8 @@ def test_a_failed_run_says_our_one_line(up: Up) -> None:
         ended = wait_until(lambda: found if (found := api.run(run["id"])).is_final else None)
     assert ended.state == "Failed"
     assert ended.message.startswith("no-such-run: no such run; name a run id")
+    (notice,) = crashes(up)
+    assert notice.splitlines()[:2] == ["CRASHED · report", "Why: no such run"]
 
 
 def test_a_scheduled_run_appears_runs_and_ends_with_the_verdict(up: Up, scheduled: dict[str, Any]) -> None:
@@ -234,7 +244,11 @@ def test_a_scheduled_run_appears_runs_and_ends_with_the_verdict(up: Up, schedule
     report = up.folder / "reports" / "latest"
     verdict = json.loads((report / "KPI_GATE.json").read_text())["verdict"]
     assert scheduled["state"]["message"].startswith(f"{verdict} · SIMUSDT")
+    assert scheduled["name"] == f"soak sample {scheduled['start_time'][:10]}"
     wait_until(lambda: f"{scheduled['name']} Completed: {verdict}" in up.said)
+    of_run = {"logs": {"flow_run_id": {"any_": [scheduled["id"]]}, "level": {"ge_": logging.INFO}}}
+    line = f"{scheduled['state']['message']}; artifact soak-simusdt"
+    wait_until(lambda: line in [row["message"] for row in up.post("/logs/filter", of_run)])
 
 
 def test_its_report_kpis_progress_and_charts_are_artifacts(up: Up, scheduled: dict[str, Any]) -> None:
@@ -366,12 +380,14 @@ def test_killed_it_leaves_nothing_running_and_the_next_one_ends_the_lost_run(
 
 
 def test_told_to_end_it_lets_the_run_report_and_leaves_nothing_running(up: Up, short_tape: Tape) -> None:
+    before = crashes(up)
     start_long_run(up, short_tape)
     up.process.terminate()
     assert up.process.wait(60) == 0, up.said
     assert up.running() == []
     assert up.said.splitlines()[-1] == "ending worker, runs and server"
     assert json.loads((up.folder / "reports" / "latest" / "KPI_GATE.json").read_text())["partial"] is True
+    assert crashes(up) == before
     done = up.cli(str(PREFECT), "deployment", "run", "report")
     assert done.returncode == 1
     assert done.stderr.startswith("error: no Prefect server is up")
