@@ -13,7 +13,7 @@ from typing import Any
 from engine.metrics import METRICS
 from engine.report.commands import shell_line
 from engine.report.format import NO_DATA, and_list, beside_limit, count, plain
-from engine.report.origin import FOREIGN_FEED
+from engine.report.origin import OWN_FEED
 from engine.report.table import Markdown, Table
 
 _STATUS = {"PASS": "met", "FAIL": "missed", "NODATA": NO_DATA}
@@ -120,7 +120,7 @@ def _feed(record: Mapping[str, Any]) -> tuple[str, str]:
     if record["settings"]["mock"] or record["settings"]["tapes"]:
         return "Recorded Tape", "recorded tape, replayed"
     if endpoint := record["settings"]["endpoint"]:
-        return "Own Feed", f"live (paper fills) from {endpoint}, {FOREIGN_FEED}: it may play a tape"
+        return "Own Feed", f"live (paper fills) from {endpoint}, {OWN_FEED}: it may play a tape"
     return "Real Feed", "live (paper fills)"
 
 
@@ -231,7 +231,7 @@ def _summary(record: Mapping[str, Any], judged: Mapping[str, Any], reasons: Sequ
     if any(market["generated"] for market in record["markets"]):
         head.append("generated market")
     if record["settings"]["endpoint"]:
-        head.append(FOREIGN_FEED)
+        head.append(OWN_FEED)
     values = ", ".join(f"{check['metric']} {_value(check)}" for check in judged["checks"])
     breached = [f"Breached: {'; '.join(reasons)}"] if reasons else []
     return (

@@ -8,7 +8,7 @@ from engine.market.tape_meta import ENDPOINT
 from engine.report.format import NO_DATA
 from engine.report.record import RunRecord
 
-FOREIGN_FEED = "not the venue's feed"
+OWN_FEED = "not the venue's feed"
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,5 @@ def origin_of(record: RunRecord) -> Origin | None:
         "Not the venue's feed.",
         f"{feed}, not the venue's own: it may play a tape. Unless it passes the venue's market on, the result says "
         "nothing about what the bot would earn there.",
-        FOREIGN_FEED,
+        OWN_FEED,
     )

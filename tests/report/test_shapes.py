@@ -289,7 +289,7 @@ def test_a_command_with_spaces_is_quoted_for_a_shell(normal: RunRecord) -> None:
         (
             {"endpoint": ""},
             {"source": {"format": "bybit-endpoint-live"}},
-            "The feed was a server of the user's own, not",
+            "The feed was a server of the user's",
         ),
         ({"endpoint": ""}, {"source": {"format": "bybit-live"}}, ""),
         ({}, None, ""),
