@@ -308,6 +308,7 @@ def _plan_for_readers(plan: RunPlan) -> dict[str, Any]:
 def _ingest(plan: RunPlan, warehouse: Warehouse) -> dict[str, int]:
     """What the run's journal has come to, whoever read it and in how many calls; `torn` lines wait for their end."""
     found = ingest(warehouse, journal_files(plan.paths.journals, plan.run_id))
+    found.require_taken()
     ((files, accepted, duplicates, quarantined),) = warehouse.execute(
         "SELECT count(*), sum(accepted), sum(duplicates), sum(quarantined) FROM raw_file WHERE run_id = ?",
         [plan.run_id],

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nightsoak.arguments import count
 from nightsoak.console import emit_json, hint, long_work, say
+
+if TYPE_CHECKING:
+    from engine.warehouse.db import Warehouse
+    from engine.warehouse.outcome import IngestResult
 
 LOCK_WAIT_S = 2.0
 """A process that reads or writes the warehouse holds it for a moment only."""
@@ -92,8 +96,10 @@ def run_ingest(args: argparse.Namespace) -> int:
         say(f"the warehouse was damaged: it now lies in {aside}, and a new one was made from the journals")
     for alarm in result.alarms:
         say(f"alarm: {alarm}")
+    _say_refusals(result)
     if args.json:
         emit_json({**asdict(result), **extra})
+        result.require_taken()
         return 0
     for one in extra.get("exports", ()):
         _print_export(one)
@@ -105,8 +111,7 @@ def run_ingest(args: argparse.Namespace) -> int:
     if args.rebuild and extra["differing"] is not None:
         differing = ", ".join(extra["differing"])
         print(f"other than before: {differing}" if differing else "every raw table is equal to what it was")
-    if result.quarantined:
-        say("lines in quarantine, with file, line, offset and reason: table raw_quarantine of the warehouse")
+    result.require_taken()
     hint(_next(database, paths, str(journal_files(journals)[-1]), args.db))
     return 0
 
@@ -127,6 +132,17 @@ def _next(database: Path, paths: Any, journal: str, db: Path | None) -> str:
         except JournalError:  # a journal of refused lines only
             return shlex.join(["nightsoak", "kpis", "latest", *option])
     return shlex.join(["nightsoak", "report" if is_foreign(run_id, paths) else "kpis", run_id, *option])
+
+
+def _say_refusals(result: IngestResult) -> None:
+    """Why lines are in quarantine; and the refused files but the first, which ends the command."""
+    for one in result.reasons:
+        say(f"in quarantine: {one.count} x {one.reason}; the first at {one.first}")
+    others = result.quarantined - sum(one.count for one in result.reasons)
+    if others:
+        say(f"in quarantine: {others} more; table raw_quarantine of the warehouse has every line")
+    for file in result.refused[1:]:
+        say(f"refused: {file.path}: {file.what}")
 
 
 def _converted(args: argparse.Namespace, export: Path, folder: Path) -> Any:
@@ -169,6 +185,7 @@ def run_kpis(args: argparse.Namespace) -> int:
 
     with open_warehouse(args) as wh:
         run_id = resolve_run(wh, args.run_ref)
+        _say_quarantine(wh, run_id)
         report = edge_report(wh, run_id)
         checks = run_checks(wh, run_id)
     if args.json:
@@ -203,6 +220,7 @@ def run_windows(args: argparse.Namespace) -> int:
 
     with open_warehouse(args) as wh:
         run = load_run(wh, resolve_run(wh, args.run_ref))
+        _say_quarantine(wh, run.run_id)
         rows = window_table(wh, run.run_id, args.seconds)
     for row in rows:
         seconds, ns = divmod(row["start_ns"], 10**9)
@@ -220,6 +238,14 @@ def run_windows(args: argparse.Namespace) -> int:
         print(f"{row['window']:>6} {start_utc} {net:>10} {pnl:>12} {notional:>14} {row['fills']:>6}")
     hint("--csv prints every KPI")
     return 0
+
+
+def _say_quarantine(wh: Warehouse, run_id: str) -> None:
+    from engine.warehouse.quality import quarantine_note
+
+    note = quarantine_note(wh, run_id)
+    if note:
+        say(f"note: {note}")
 
 
 def shown(value: float | None, form: str, unknown: str = "no data") -> str:

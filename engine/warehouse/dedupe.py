@@ -1,4 +1,8 @@
-"""Which rows are new: (run_id, seq) names a record, and the first one of a name counts."""
+"""Which rows are new: (run_id, seq) names a record, and the first one of a name counts.
+
+A later one is a duplicate if it says the same; if not, its file is of another telling of the run, and a sum over both
+would be of neither.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,45 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.warehouse.arrow import numbers
-from engine.warehouse.db import Warehouse
+from engine.warehouse.db import Feed, Warehouse
+from engine.warehouse.fields import KINDS, SCHEMA
+
+_UNKNOWN_BEFORE = ("market", "generator", "tape_digest")
+"""Fields that schema version 4 brought: what was read before has null there, and is no other record for that."""
+_DIFFERS = " OR ".join(
+    f'(r."{name}" IS NOT NULL AND i."{name}" <> r."{name}")'
+    if name in _UNKNOWN_BEFORE
+    else f'i."{name}" IS DISTINCT FROM r."{name}"'
+    for name in KINDS
+)
+_CONFLICTS = f"""
+SELECT i."index", i.seq, i.run_id, f.path, r.line
+FROM incoming_repeated AS i
+JOIN raw_record AS r ON r.run_id = i.run_id AND r.seq = i.seq
+LEFT JOIN raw_file AS f ON f.file_id = r.file_id
+WHERE r.seq BETWEEN ? AND ? AND ({_DIFFERS})
+ORDER BY i."index"
+"""
+REPEATED = pa.schema([*SCHEMA, ("index", pa.int32())])
+
+
+def conflicts(wh: Warehouse, feed: Feed, repeated: pa.Table) -> list[tuple[int, int, str, str | None, int]]:
+    """Of rows whose name the warehouse has, those that say something else.
+
+    Args:
+        feed: what SQL sees as incoming_repeated.
+        repeated: rows with the columns of REPEATED.
+
+    Returns:
+        index, seq, run id, and the path and line of the one that was read first (no path: the file that is being read).
+    """
+    feed.table = repeated
+    low, high = pc.min_max(repeated["seq"]).as_py().values()
+    return wh.execute(_CONFLICTS, [low, high])  # type: ignore[return-value]
 
 
 class Seen:

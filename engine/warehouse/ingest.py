@@ -2,7 +2,8 @@
 
 A file is known by its first record, not by its name or inode, so it may be renamed, copied or compressed. What was read
 of it (the watermark) commits together with the rows and the quarantine, in one transaction per call. A last line
-without a newline waits; once a later file of the run exists nobody will finish it, and it goes to quarantine.
+without a newline waits; once a later file of the run exists nobody will finish it, and it goes to quarantine. Of a file
+that tells a record otherwise than it was read before, nothing is taken.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +22,9 @@ import pyarrow.compute as pc
 from engine.errors import JournalError
 from engine.warehouse.arrow import INDEXED, bool_column, bytes_column, number_column, numbers, text_column
 from engine.warehouse.db import Feed, Warehouse
-from engine.warehouse.dedupe import Seen
+from engine.warehouse.dedupe import REPEATED, Seen, conflicts
 from engine.warehouse.fields import JOURNAL_VERSION, KINDS, PARTS
+from engine.warehouse.outcome import ConflictError, IngestResult, Refused, Tally, contradicting, without_record
 from engine.warehouse.parse import LineReader, refuse_version
 from engine.warehouse.reasons import Refusals
 from engine.warehouse.source import MAX_LINE_BYTES, RAW_TEXT_BYTES, Chunk, Source
@@ -75,23 +78,6 @@ _QUARANTINE_NEW = (
 )
 
 
-@dataclass(frozen=True)
-class IngestResult:
-    """Counts of one call: accepted + duplicates + quarantined + torn = lines. `torn` lines wait for their end.
-
-    `alarms` are files that are not what they were (shorter, replaced) or not whole (a gzip that ends early), in words:
-    such a file is read from its beginning, and what was read before counts as duplicates.
-    """
-
-    files: int
-    lines: int
-    accepted: int
-    duplicates: int
-    quarantined: int
-    torn: int
-    alarms: tuple[str, ...] = ()
-
-
 @dataclass
 class _Watermark:
     """How far a file has been read; the columns of raw_file."""
@@ -113,7 +99,7 @@ class _Watermark:
 
 @dataclass
 class _Call:
-    """The state of one call of `ingest`."""
+    """The state of one reading of all files."""
 
     wh: Warehouse
     seen: Seen
@@ -122,10 +108,18 @@ class _Call:
     reader: LineReader = field(default_factory=LineReader)
     torn: int = 0
     alarms: list[str] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    unreadable: list[Refused] = field(default_factory=list)
+    # of the file that is being read
+    conflicts: int = 0
+    first_conflict: tuple[Any, ...] = ()
+    first_reason: str = ""
 
 
 def ingest(wh: Warehouse, paths: Iterable[Path | str]) -> IngestResult:
     """Read what is new in the journal files (folders stand for their *.jsonl and *.jsonl.gz), all of it or nothing.
+
+    A file that contradicts what was read before is left out, and named among the result's `refused`.
 
     Raises:
         JournalError: a file cannot be read, or is of a newer version.
@@ -140,11 +134,23 @@ def ingest_files(wh: Warehouse, files: Sequence[Path]) -> IngestResult:
     for path in files:
         with Source(path) as source:
             successors.add(source)
+    refused: list[Refused] = []
+    while True:
+        left_out = {one.path for one in refused}
+        try:
+            return _ingest_once(wh, [path for path in files if str(path) not in left_out], successors, refused)
+        except ConflictError as conflict:
+            refused.append(conflict.refused)
+
+
+def _ingest_once(
+    wh: Warehouse, files: Sequence[Path], successors: _Successors, refused: Sequence[Refused]
+) -> IngestResult:
     totals = dict.fromkeys(("lines", "accepted", "duplicates", "quarantined"), 0)
     count = 0
     with ExitStack() as stack:
         stack.enter_context(wh.memory(_MEMORY))
-        schemas = {"incoming": _JUDGED, "refused": _REFUSED}
+        schemas = {"incoming": _JUDGED, "refused": _REFUSED, "incoming_repeated": REPEATED}
         schemas |= {f"incoming_{part}": schema for part, (schema, _) in _INSERTS.items()}
         feeds = {name: stack.enter_context(wh.feed(name, schema)) for name, schema in schemas.items()}
         stack.enter_context(wh.transaction())
@@ -164,7 +170,14 @@ def ingest_files(wh: Warehouse, files: Sequence[Path]) -> IngestResult:
                     totals[name] += now - was
     wh.built = None
     totals["lines"] += call.torn
-    return IngestResult(files=count, **totals, torn=call.torn, alarms=tuple(call.alarms))
+    return IngestResult(
+        files=count,
+        **totals,
+        torn=call.torn,
+        alarms=tuple(call.alarms),
+        reasons=call.tally.first,
+        refused=(*refused, *call.unreadable),
+    )
 
 
 def journal_files(paths: Iterable[Path | str]) -> list[Path]:
@@ -274,6 +287,7 @@ def _read_on(call: _Call, source: Source, mark: _Watermark) -> None:
         mark.former_lines += mark.lines
         mark.offset_bytes = mark.lines = 0
     start = (mark.offset_bytes, mark.former_lines, mark.packed_bytes)
+    call.conflicts, call.first_reason = 0, ""
     whole = True
     for chunk in source.chunks(mark.offset_bytes, mark.lines):
         if chunk.torn and not call.successors.of(source):
@@ -282,15 +296,20 @@ def _read_on(call: _Call, source: Source, mark: _Watermark) -> None:
             break
         if chunk.count:
             try:
-                _write(call, mark, chunk)
+                _write(call, mark, chunk, source.path)
             except JournalError as error:
                 raise JournalError(error.what, where=str(source.path), remedy=error.remedy) from error
         else:
             reason = _TORN if chunk.torn else _OVERLONG.format(MAX_LINE_BYTES)
-            _quarantine(call, mark, chunk, Refusals(np.zeros(1, np.int64), [reason]))
+            _quarantine(call, mark, chunk, Refusals(np.zeros(1, np.int64), [reason]), source.path)
         mark.offset_bytes = chunk.offset + chunk.size
         mark.lines = chunk.lines_before + max(chunk.count, 1)
         mark.tail_sha256 = chunk.tail
+    if call.conflicts:
+        raise ConflictError(contradicting(source.path, call.conflicts, *call.first_conflict))
+    # A writer that was killed within its first line has written no journal, which is no fault of the file.
+    if not (mark.accepted or mark.duplicates) and call.first_reason not in ("", _TORN):
+        call.unreadable.append(without_record(source.path, mark.quarantined, call.first_reason))
     mark.packed_bytes = source.packed_bytes if whole and not source.damage else None
     if source.damage:
         call.alarms.append(f"{source.path}: {source.damage}")
@@ -298,7 +317,7 @@ def _read_on(call: _Call, source: Source, mark: _Watermark) -> None:
         _save(call.wh, source.path, mark)
 
 
-def _write(call: _Call, mark: _Watermark, chunk: Chunk) -> None:
+def _write(call: _Call, mark: _Watermark, chunk: Chunk, path: Path) -> None:
     """Put a chunk's rows and refused lines into the open transaction."""
     rows, rejects = call.reader.read(chunk.data, chunk.count)
     newest = pc.max(rows["v"]).as_py()
@@ -321,10 +340,21 @@ def _write(call: _Call, mark: _Watermark, chunk: Chunk) -> None:
                 feed.table = own if chosen.all() else own.filter(bool_column(chosen))
                 call.wh.execute(insert, [mark.file_id, chunk.lines_before + 1])
         accepted = int(np.count_nonzero(new))
+        if accepted < rows.num_rows:
+            _compare(call, rows.select(REPEATED.names).filter(bool_column(~new)), chunk)
         mark.accepted += accepted
         mark.duplicates += rows.num_rows - accepted
     if rejects.reasons:
-        _quarantine(call, mark, chunk, rejects)
+        _quarantine(call, mark, chunk, rejects, path)
+
+
+def _compare(call: _Call, repeated: pa.Table, chunk: Chunk) -> None:
+    """Note the rows that are no duplicates of what was read under their name; those of this chunk are written."""
+    found = conflicts(call.wh, call.feeds["incoming_repeated"], repeated)
+    if found and not call.conflicts:
+        index, *known = found[0]
+        call.first_conflict = (chunk.lines_before + 1 + index, *known)
+    call.conflicts += len(found)
 
 
 def _refused_by_rules(call: _Call, rows: pa.Table) -> Refusals:
@@ -338,7 +368,7 @@ def _refused_by_rules(call: _Call, rows: pa.Table) -> Refusals:
     return Refusals(np.array([index for index, _ in refused], np.int64), [reason for _, reason in refused])
 
 
-def _quarantine(call: _Call, mark: _Watermark, chunk: Chunk, rejects: Refusals) -> None:
+def _quarantine(call: _Call, mark: _Watermark, chunk: Chunk, rejects: Refusals, path: Path) -> None:
     index = rejects.index
     if chunk.count:
         ends = np.flatnonzero(np.frombuffer(chunk.data, np.uint8) == 10)
@@ -359,6 +389,9 @@ def _quarantine(call: _Call, mark: _Watermark, chunk: Chunk, rejects: Refusals) 
     kept = call.wh.execute(_QUARANTINE_NEW if mark.former_lines else _QUARANTINE)[0][0]
     mark.quarantined += kept
     mark.duplicates += index.size - kept
+    if kept == index.size:  # else some of them were told of when they were read first
+        call.tally.add(rejects, chunk.lines_before + 1, path)
+    call.first_reason = call.first_reason or rejects.reasons[0]
 
 
 def _readable(raw: bytes) -> bytes:

@@ -61,3 +61,18 @@ def require_sound(
                 remedy="the warehouse contradicts itself: ingest the journals into a new file and report this",
             )
     return results
+
+
+def quarantine_note(wh: Warehouse, run_id: str) -> str:
+    """How many lines of the run's files are in quarantine, and the first of them; "" if none is."""
+    rows = wh.execute(
+        "SELECT count(*) OVER (), path, line, reason FROM raw_quarantine JOIN raw_file USING (file_id) "
+        "WHERE run_id = $1 OR file_id IN (SELECT file_id FROM raw_record WHERE run_id = $1) "
+        "ORDER BY file_id, line LIMIT 1",
+        [run_id],
+    )
+    if not rows:
+        return ""
+    count, path, line, reason = rows[0]
+    are = "1 line is" if count == 1 else f"{count} lines are"
+    return f"{are} in quarantine and in no number of this run, the first: {path}:{line}: {reason}"

@@ -10,7 +10,8 @@ from pathlib import Path
 from engine.errors import JournalError, StorageError
 from engine.files import sync_folder
 from engine.warehouse.db import DamagedWarehouseError, Warehouse
-from engine.warehouse.ingest import IngestResult, ingest, ingest_files, journal_files
+from engine.warehouse.ingest import ingest, ingest_files, journal_files
+from engine.warehouse.outcome import IngestResult
 from engine.warehouse.source import Source
 
 RAW_TABLES = ("raw_order", "raw_fill", "raw_other", "raw_quarantine", "raw_file")

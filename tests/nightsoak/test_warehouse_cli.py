@@ -46,7 +46,7 @@ def test_ingest_prints_that_every_line_is_accounted_for(nightsoak, journal):
         "1 files, 597 new lines",
         "595 accepted + 0 duplicates + 1 in quarantine + 1 torn = 597",
     ]
-    assert "raw_quarantine" in err
+    assert f"in quarantine: 1 x not JSON; the first at {journal}:596" in err
     code, out, _ = nightsoak("ingest", str(journal), "--json")
     assert json.loads(out) == {
         "files": 1,
@@ -56,7 +56,37 @@ def test_ingest_prints_that_every_line_is_accounted_for(nightsoak, journal):
         "quarantined": 0,
         "torn": 1,
         "alarms": [],
+        "reasons": [],
+        "refused": [],
     }
+    for command in ("kpis", "windows"):
+        _, out, err = nightsoak(command, "latest")
+        note = f"note: 1 line is in quarantine and in no number of this run, the first: {journal}:596: not JSON"
+        assert note in err and note not in out
+
+
+def test_a_file_that_tells_a_record_otherwise_is_an_error_and_changes_nothing(nightsoak, journal, tmp_path):
+    nightsoak("ingest", str(journal))
+    _, kpis, _ = nightsoak("kpis", "latest")
+    other = tmp_path / "corrected.jsonl"
+    first, *lines = journal.read_bytes().splitlines(keepends=True)
+    other.write_bytes(first + b"".join(line.replace(b'"seq":', b'"seq":1') for line in lines))
+    for words in ((), ("--json",)):
+        code, out, err = nightsoak("ingest", str(other), *words)
+        assert code == 2
+        last = err.splitlines()[-1]
+        assert last.startswith(f"error: {other}: line ") and "with other content" in last and "--rebuild" in last
+    assert json.loads(out)["refused"][0]["path"] == str(other)
+    assert nightsoak("kpis", "latest")[1] == kpis
+
+
+def test_a_file_without_a_record_is_an_error(nightsoak, journal, tmp_path):
+    junk = tmp_path / "junk.jsonl"
+    junk.write_bytes(b"a\nb\n")
+    code, out, err = nightsoak("ingest", str(junk), str(journal))
+    assert code == 2
+    assert "595 accepted + 0 duplicates + 2 in quarantine" in out
+    assert err.splitlines()[-1].startswith(f"error: {junk}: no line of it is a journal's: 2 in quarantine")
 
 
 @pytest.mark.parametrize("ref", [RUN_ID, "latest", "journal"])
