@@ -1,6 +1,7 @@
 """The notice of a run that nobody sat before: one that failed or crashed and was not told to end.
 
-Prefect calls `tell_of_crash` in the run's own process, or in the worker's where that process is gone.
+Prefect calls `tell_of_crash` in the run's own process, or in the worker's where that process is gone. Where the worker
+is, Prefect says nothing before the heartbeat is missed: the run tells of it itself.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ def tell_of_crash(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None
     if run.deployment_id is None or is_ending(prefect_home()):
         return
     error = _error(state)
-    if isinstance(error, TerminationSignal):
-        if not _lost_its_worker():
-            return
-        where = error.__cause__.where if isinstance(error.__cause__, NightsoakError) else ""
-        error = RunError("its worker died", where=where, remedy=f"see {prefect_home() / 'worker.log'}")
-    paths = Paths.from_environment()
-    tell(paths, [crash_notice(job_name(flow), error, run_id=_reported(error, paths))])
+    if not isinstance(error, TerminationSignal):
+        _tell(flow, _worker_died("") if _lost_its_worker() else error)
+
+
+def tell_of_lost_worker(flow: Flow[..., Any], stop: BaseException) -> None:
+    """For a run that was stopped: send the notice if that was because its worker is gone."""
+    if _lost_its_worker() and not is_ending(prefect_home()):
+        _tell(flow, _worker_died(stop.where if isinstance(stop, NightsoakError) else ""))
 
 
 def job_name(flow: Flow[..., Any]) -> str:
@@ -48,7 +50,16 @@ def _error(state: State[Any]) -> BaseException:
 
 def _lost_its_worker() -> bool:
     worker = os.environ.get(WORKER_PID)
-    return worker is not None and os.getppid() != int(worker)
+    return worker not in (None, str(os.getppid()), str(os.getpid()))
+
+
+def _worker_died(where: str) -> RunError:
+    return RunError("its worker died", where=where, remedy=f"see {prefect_home() / 'worker.log'}")
+
+
+def _tell(flow: Flow[..., Any], error: BaseException) -> None:
+    paths = Paths.from_environment()
+    tell(paths, [crash_notice(job_name(flow), error, run_id=_reported(error, paths))])
 
 
 def _reported(error: BaseException, paths: Paths) -> str:

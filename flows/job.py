@@ -22,7 +22,7 @@ from engine.bot.follow import follow_parent
 from engine.config import ConfigModel, parse_config
 from engine.environment import WORKER_PID
 from engine.errors import InterruptedRun, NightsoakError, RunError
-from flows.crash import job_name, tell_of_crash
+from flows.crash import job_name, tell_of_crash, tell_of_lost_worker
 
 P = ParamSpec("P")
 
@@ -66,9 +66,14 @@ def job(body: Callable[P, tuple[Any, str]]) -> Callable[P, State[Any]]:
             for name, value in given.arguments.items():
                 given.arguments[name] = _checked(name, value, signature.parameters[name].annotation)
             result, message = body(*given.args, **given.kwargs)
-        except InterruptedRun as error:
+        except (InterruptedRun, TerminationSignal) as error:
             if WORKER_PID in os.environ:
+                context = FlowRunContext.get()
+                if context is not None and context.flow is not None:
+                    tell_of_lost_worker(context.flow, error)
                 raise TerminationSignal(signal=signal.SIGTERM) from error
+            if isinstance(error, TerminationSignal):
+                raise
             return Failed(message=str(error), data=error)
         except NightsoakError as error:
             return Failed(message=str(error), data=error)

@@ -23,6 +23,7 @@ from engine.search.settings import TuneSettings
 from engine.soak import SoakSettings
 from flows.baseline import baseline
 from flows.crash import tell_of_crash
+from flows.job import job
 from flows.nightly import nightly_soak
 from flows.optimize import optimize
 from flows.report import report
@@ -50,11 +51,15 @@ def told(paths: Paths, state: State[Any], *, deployed: bool = True) -> list[str]
     return json.loads(file.read_text().splitlines()[-1])["text"].splitlines() if file.exists() else []
 
 
-def stopped(where: str = "") -> State[Any]:
-    """What Prefect makes of a SIGTERM after which there is a partial report."""
-    signal = TerminationSignal(signal=15)
-    signal.__cause__ = InterruptedRun("interrupted; the report covers a part of the run only", where=where)
-    return Crashed(message="Execution was aborted by a termination signal.", data=signal)
+def stopped(where: str) -> None:
+    """A night that was told to end, after which there is a partial report."""
+
+    @job
+    def body() -> tuple[None, str]:
+        raise InterruptedRun("interrupted; the report covers a part of the run only", where=where)
+
+    with FlowRunContext.model_construct(flow=nightly_soak, parameters={}), pytest.raises(TerminationSignal):
+        body()
 
 
 def test_every_flow_tells_and_names_its_runs() -> None:
@@ -86,7 +91,10 @@ def test_who_started_it_as_a_command_has_read_the_error(paths: Paths) -> None:
 
 def test_one_that_was_told_to_end_is_none(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WORKER_PID, str(os.getppid()))
-    assert told(paths, stopped()) == []
+    monkeypatch.setattr("flows.job._follow_worker", lambda: None)  # these tests do not end with what started them
+    stopped("")
+    signal = TerminationSignal(signal=15)
+    assert told(paths, Crashed(message="Execution was aborted by a termination signal.", data=signal)) == []
 
 
 def test_nor_is_whatever_becomes_of_a_run_that_up_ends(paths: Paths) -> None:
@@ -104,7 +112,9 @@ def test_one_that_lost_its_worker_is_told_of_with_its_partial_report(
     monkeypatch.setenv(WORKER_PID, GONE)
     run_id = json.loads((EXAMPLE / "truth_manifest.json").read_text())["run_id"]
     shutil.copytree(EXAMPLE, paths.reports / "2026-11-20" / run_id)
-    lines = told(paths, stopped(f"20261120T000000-NONE-0000, {run_id}"))
+    monkeypatch.setattr("flows.job._follow_worker", lambda: None)
+    stopped(f"20261120T000000-NONE-0000, {run_id}")
+    lines = json.loads(outbox_file(paths).read_text())["text"].splitlines()
     assert lines[0] == f"CRASHED · nightly-soak · {run_id}"
     assert lines[1] == "Why: its worker died"
     assert lines[-1] == f"Report: nightsoak report {run_id}"
