@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -77,9 +78,10 @@ class Api:
         remedy = did_you_mean(name.rpartition("/")[2], bare) if bare else "nightsoak up deploys them"
         raise InputError("no such deployment", where=name, remedy=remedy)
 
-    def start(self, deployment_id: str) -> Run:
-        """A new run of a deployment, to be taken up by a worker at once."""
-        return self._run(self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", {}))
+    def start(self, deployment_id: str, parameters: Mapping[str, Any]) -> Run:
+        """A new run of a deployment, to be taken up by a worker at once; its own parameters but for those given."""
+        body = {"parameters": dict(parameters)}
+        return self._run(self._ask("POST", f"/deployments/{deployment_id}/create_flow_run", body))
 
     def run(self, run_id: str) -> Run:
         return self._run(self._ask("GET", f"/flow_runs/{run_id}"))

@@ -54,6 +54,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     for parser in (freeze, unfreeze, rollback):
         parser.add_argument("--why", default="", metavar="TEXT", help="the reason, for the history")
+    for parser in (freeze, unfreeze, promote, propose):
+        parser.add_argument(
+            "--new-symbol", action="store_true", help="--symbol is meant: that of no tape, run or known instrument yet"
+        )
     for parser in (freeze, unfreeze, rollback, promote, propose, withdraw):
         parser.add_argument("--dry-run", action="store_true", help="say what would change, change nothing")
         parser.add_argument("--yes", action="store_true", help="do not ask; needed where nobody can be asked")
@@ -250,7 +254,7 @@ def run_withdraw(args: argparse.Namespace) -> int:
 
 
 def _store(args: argparse.Namespace) -> ChampionStore:
-    """The store of --symbol, or of the only symbol there is."""
+    """The store of --symbol, or of the only symbol there is; where it may be made, of a symbol that is known."""
     from engine.champion.store import ChampionStore
     from engine.errors import InputError, did_you_mean
     from engine.paths import Paths
@@ -260,6 +264,10 @@ def _store(args: argparse.Namespace) -> ChampionStore:
     if args.symbol is None and len(known) != 1:
         those = f"one of {', '.join(known)}" if known else "the symbol of a tape or feed; no champion was promoted yet"
         raise InputError("which symbol?", where="--symbol", remedy=f"name {those}")
+    if args.symbol is not None and not getattr(args, "new_symbol", True):
+        from engine.champion.symbols import require_known_symbol
+
+        require_known_symbol(args.symbol, paths, wait_s=_WAREHOUSE_WAIT_S)
     if args.symbol is not None and args.symbol not in known and not args.json:
         remedy = did_you_mean(args.symbol, known)
         say(f"note: nothing was ever promoted for {args.symbol}" + (f"; {remedy}" if remedy.endswith("?") else ""))

@@ -98,27 +98,36 @@ def print_verdict(folder: Path) -> None:
     colour = _COLOURS.get(view.verdict, "")
     utf8 = (console.encoding or "").lower().replace("-", "") == "utf8"
 
-    verdict = view.verdict + (" (partial)" if view.partial else "")
-    console.print(Text.assemble((verdict, f"bold {colour}"), f"  {view.symbol}  {view.headline}"))
-    for warning in filter(None, (view.partial, view.origin and view.origin.text)):
-        console.print(Text(f"note: {warning}", style="yellow"))
-    table = Table(box=SIMPLE_HEAD if utf8 else ASCII2, pad_edge=False)
-    for header, side in zip(view.checks.table.headers, view.checks.table.align, strict=True):
-        table.add_column(header, justify="right" if side == "r" else "left", overflow="fold")
-    for row, label in zip(view.checks.rows, view.checks.labels, strict=True):
-        status_colour = _COLOURS["WARN"] if row[0] in view.checks.unresolved else _COLOURS.get(label, "")
-        table.add_row(*(Text(cell) for cell in row[:-1]), Text(row[-1], style=status_colour))
-    console.print(table)
-    for word, text in (
-        ("checks", view.checks.title),
-        ("why", view.why),
-        ("changed", view.changed),
-        ("against control", view.tuning.control_text),
-        ("decide", view.decision),
-    ):
-        if not text:
-            continue
-        console.print(Text.assemble((f"{word}: ", "bold"), text))
+    with console.capture() as captured:
+        verdict = view.verdict + (" (partial)" if view.partial else "")
+        console.print(Text.assemble((verdict, f"bold {colour}"), f"  {view.symbol}  {view.headline}"))
+        for warning in filter(None, (view.partial, view.origin and view.origin.text)):
+            console.print(Text(f"note: {warning}", style="yellow"))
+        table = Table(box=SIMPLE_HEAD if utf8 else ASCII2, pad_edge=False)
+        for header, side in zip(view.checks.table.headers, view.checks.table.align, strict=True):
+            table.add_column(header, justify="right" if side == "r" else "left", overflow="fold")
+        for row, label in zip(view.checks.rows, view.checks.labels, strict=True):
+            status_colour = _status_colour(label, unresolved=row[0] in view.checks.unresolved)
+            table.add_row(*(Text(cell) for cell in row[:-1]), Text(row[-1], style=status_colour))
+        console.print(table)
+        for word, text in (
+            ("checks", view.checks.title),
+            ("why", view.why),
+            ("changed", view.changed),
+            ("against control", view.tuning.control_text),
+            ("decide", view.decision),
+        ):
+            if not text:
+                continue
+            console.print(Text.assemble((f"{word}: ", "bold"), text))
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))  # a table pads its lines with blanks
     console.print(Text(f"report: {near_path(report_path(folder))}"), soft_wrap=True)
     sys.stdout.flush()  # the hint goes to stderr and comes last
     hint(view.next.replace("`", "").replace("\u00a0", " "))
+
+
+def _status_colour(label: str, *, unresolved: bool) -> str:
+    """Of a check. OK is a value that is not ideal."""
+    if unresolved:
+        return _COLOURS["WARN"]
+    return "" if label == "OK" else _COLOURS.get(label, "")

@@ -38,6 +38,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     run = commands.add_parser("run", help="run a deployment by its bare name, and wait for it")
     run.add_argument("deployment", help="such as soak-3h, or soak/soak-3h")
+    run.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of the flow, its value JSON or plain text, as prefect deployment run takes it; repeatable",
+    )
     run.add_argument("--json", action="store_true", help="print one JSON object")
     run.set_defaults(run=_run)
 
@@ -135,9 +142,10 @@ def _run(args: argparse.Namespace) -> int:
     from engine.errors import RunError
     from flows.api import Api
 
+    parameters = dict(map(_parameter, args.param))
     with Api(_server_url()) as api:
         name, deployment_id = api.find_deployment(args.deployment)
-        run = api.start(deployment_id)
+        run = api.start(deployment_id, parameters)
         say(f"{name} started as {run.name}")
         try:
             _wait_for(api, run)
@@ -153,6 +161,23 @@ def _run(args: argparse.Namespace) -> int:
         print(run.message)
     hint("nightsoak report latest")
     return 0
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """A value that does not begin as JSON's texts, lists and objects do may be a bare text."""
+    import json
+
+    from engine.errors import InputError
+
+    key, is_given, value = text.partition("=")
+    try:
+        if not (key and is_given):
+            raise ValueError
+        return key, json.loads(value)
+    except ValueError:
+        if key and is_given and not value.startswith(("{", "[", '"')):
+            return key, value
+    raise InputError("is not KEY=VALUE with a value of JSON", where=f"--param {text}", remedy="write run=latest")
 
 
 def _wait_for(api: Api, run: Run) -> None:

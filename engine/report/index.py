@@ -35,7 +35,7 @@ def resolve_run(run: str, reports: Path) -> Path:
     if run == LATEST:
         folder = _read_latest(reports)
         if folder is None:
-            raise InputError("there is no report yet", where=str(reports / LATEST), remedy="run `nightsoak soak`")
+            raise _no_latest(reports)
         return folder
     days = [day for day in sorted(reports.glob("*")) if _DATE.fullmatch(day.name)]
     by_id = [day / name for day in days for name in dict.fromkeys((run, file_name(run)))]
@@ -48,6 +48,30 @@ def resolve_run(run: str, reports: Path) -> Path:
     near = did_you_mean(run, [LATEST, *ids])
     remedy = near if near.endswith("?") else f"name a run id of {reports / INDEX}, the path of a folder, or latest"
     raise InputError("no such run", where=run, remedy=remedy)
+
+
+def _no_latest(reports: Path) -> InputError:
+    where = str(reports / LATEST)
+    folders = (folder for folder in _folders(reports) if (folder / MANIFEST).is_file()) if reports.is_dir() else ()
+    newest = next(iter(folders), None)
+    if newest is None:
+        return InputError("there is no report yet", where=where, remedy="run `nightsoak soak`")
+    remedy = (
+        f"the newest report is {newest.name}: name it, or another of {reports / INDEX}; the next soak sets it again"
+    )
+    return InputError("the link is missing or leads nowhere", where=where, remedy=remedy)
+
+
+def _folders(reports: Path) -> list[Path]:
+    """Of all reports, the newest first."""
+    folders = [
+        folder
+        for day in reports.iterdir()
+        if _DATE.fullmatch(day.name)
+        for folder in day.iterdir()
+        if folder.is_dir() and not folder.name.startswith(".")
+    ]
+    return sorted(folders, key=lambda folder: (folder.parent.name, folder.name), reverse=True)
 
 
 def point_latest_at(reports: Path, folder: Path) -> None:
@@ -74,14 +98,7 @@ def write_index(reports: Path) -> None:
 
 
 def index_markdown(reports: Path) -> str:
-    folders = [
-        folder
-        for day in reports.iterdir()
-        if _DATE.fullmatch(day.name)
-        for folder in day.iterdir()
-        if folder.is_dir() and not folder.name.startswith(".")
-    ]
-    folders.sort(key=lambda folder: (folder.parent.name, folder.name), reverse=True)
+    folders = _folders(reports)
     manifests = [_manifest(folder) for folder in folders]
     rows, links = [], []
     for count, (folder, manifest) in enumerate(zip(folders, manifests, strict=True), start=1):

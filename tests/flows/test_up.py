@@ -320,7 +320,7 @@ def test_the_report_is_in_the_ui_with_tables_charts_and_verdict(
 
 
 def test_nightsoak_run_waits_and_says_what_came_out(up: Up, scheduled: dict[str, Any]) -> None:
-    done = up.cli(sys.executable, "-m", "nightsoak", "run", "report")
+    done = up.cli(sys.executable, "-m", "nightsoak", "run", "report", "--param", "run=latest")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == scheduled["state"]["message"]
     done = up.cli(sys.executable, "-m", "nightsoak", "run", "soak-3y")

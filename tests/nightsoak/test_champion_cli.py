@@ -289,3 +289,18 @@ def test_the_drill_says_what_was_not_restored_and_keeps_only_that(nightsoak, tmp
     out = nightsoak("drill", "rollback")[1]
     assert ("ROLLBACK.md" in out) is not holds
     assert bool(list((tmp_path / "temporary").iterdir())) is not holds
+
+
+@pytest.mark.parametrize("action", ["promote", "propose", "freeze"])
+def test_a_symbol_that_nothing_knows_is_a_typing_error_unless_it_is_said_to_be_new(
+    nightsoak, home, overrides, action
+) -> None:
+    given = () if action == "freeze" else ("--overrides", overrides(min_interval_ms=90))
+    words = ("champion", action, *given, "--why", "w", "--yes", "--symbol")
+    code, out, err = nightsoak(*words, "BTCUSDT_T")
+    assert (code, out, home.champion_symbols()) == (2, "", ())
+    assert "error: --symbol BTCUSDT_T: no champion, tape, run or known instrument has this symbol; did you mean" in err
+    assert "--new-symbol" in err
+    assert nightsoak(*words, "BTCUSDT_T", "--new-symbol")[0] == 0
+    assert nightsoak(*words, "BTCUSDT")[0] == 0  # of config/instruments.json
+    assert home.champion_symbols() == ("BTCUSDT", "BTCUSDT_T")

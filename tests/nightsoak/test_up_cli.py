@@ -14,6 +14,7 @@ from engine.paths import Paths
 from engine.soak_plan import soak_lock
 from flows.server_record import STARTING, ServerRecord, prefect_home, running_server, up_lock, write_record
 from nightsoak.__main__ import main
+from nightsoak.up import _parameter
 
 
 @pytest.fixture(autouse=True)
@@ -145,3 +146,19 @@ def test_the_record_of_a_server_that_is_gone_is_not_believed() -> None:
         prefect_home().mkdir(parents=True)
         write_record(prefect_home(), ServerRecord(os.getpid(), f"{url}/api", url))
         assert running_server(prefect_home()) is None
+
+
+def test_parameters_of_a_run_are_json_or_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["run=20261120T0200-X", 'settings={"hours": 1, "auto_tune": true}', "n=3", 'a="b"', "c=", "d=x=y"]
+    assert [_parameter(text) for text in given] == [
+        ("run", "20261120T0200-X"),
+        ("settings", {"hours": 1, "auto_tune": True}),
+        ("n", 3),
+        ("a", "b"),
+        ("c", ""),
+        ("d", "x=y"),
+    ]
+    for text in ("settings", "=1", 'settings={"hours":', '"x'):
+        code, line = failing(capsys, "run", "soak-3h", "--param", text)
+        assert code == 2
+        assert "is not KEY=VALUE" in line

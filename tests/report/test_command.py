@@ -13,6 +13,8 @@ import pytest
 from engine.paths import CHECKOUT
 from engine.report.artefacts import publish
 from engine.report.record import RunRecord
+from nightsoak.__main__ import main
+from nightsoak.report import _status_colour
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,27 @@ def test_a_run_that_is_not_there_is_one_line_and_exit_2(reports: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("error: 20990101T000000-X-1: no such run; ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_link_is_told_of_with_the_newest_report(
+    records: dict[str, RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(records["normal"], tmp_path)
+    (tmp_path / "latest").unlink()
+    monkeypatch.setenv("NIGHTSOAK_REPORTS", str(tmp_path))
+    assert main(["report", "latest"]) == 2
+    err = capsys.readouterr().err
+    assert "latest: the link is missing or leads nowhere; the newest report is" in err
+    assert f"the newest report is {records['normal'].run_id}: name it" in err
+    assert main(["report", records["normal"].run_id]) == 0
+
+
+def test_no_line_of_the_verdict_ends_in_blanks(reports: Path) -> None:
+    lines = nightsoak(reports, "latest").stdout.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_only_a_check_that_is_met_for_sure_is_green() -> None:
+    labels = ("SUCCESS", "OK", "WARN", "FAIL", "NODATA", "INFO")
+    assert [label for label in labels if _status_colour(label, unresolved=False) == "green"] == ["SUCCESS"]
+    assert {_status_colour(label, unresolved=True) for label in labels} == {"yellow"}
