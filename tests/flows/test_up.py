@@ -363,6 +363,7 @@ def start_long_run(up: Up, tape: Tape) -> str:
     return run
 
 
+@pytest.mark.soak
 def test_killed_it_leaves_nothing_running_and_the_next_one_ends_the_lost_run(
     up: Up, start_up: Callable[..., Any], short_tape: Tape
 ) -> None:

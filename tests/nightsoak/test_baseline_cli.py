@@ -40,7 +40,7 @@ def change(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.usefixtures("shared_server")
 def test_a_bot_without_fills_is_no_go_and_exits_1(
     paths: Paths, config: Path, capsys: pytest.CaptureFixture[str]

@@ -31,6 +31,7 @@ def has_begun(paths: Paths) -> bool:
     return any(b"\n" in file.read_bytes() for file in paths.journals.glob("*.0.jsonl"))
 
 
+@pytest.mark.soak
 def test_a_killed_bot_goes_on_in_its_replay(
     paths: Paths,
     nightsoak: Callable[..., Any],
