@@ -90,10 +90,12 @@ class Crew:
         if is_postgresql():
             self._environment = {SHARED: "1"} | self._environment
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._before: frozenset[int] = frozenset()
         self._restarts = 0
         self._answered_s = 0.0
 
     def __enter__(self) -> Self:
+        self._before = frozenset(_children(os.getpid()))  # whoever called may have children of its own
         _adopt_orphans()
         for name in self._argv:
             self._start(name, "wb")
@@ -157,8 +159,8 @@ class Crew:
         if worker is not None:
             _end_processes(lambda: _children(worker.pid))  # a worker that is told first kills them unheard
         self._end("worker")
-        parts = {child.pid for child in self._children.values()}
-        _end_processes(lambda: [pid for pid in _children(os.getpid()) if pid not in parts])
+        kept = self._before | {child.pid for child in self._children.values()}
+        _end_processes(lambda: [pid for pid in _children(os.getpid()) if pid not in kept])
         self._end("server")
 
     def _start(self, name: str, mode: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,11 @@ def test_a_bad_environment_is_refused_before_anything_starts(
 def test_a_port_that_is_lost_while_starting_is_left_for_a_free_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both are taken after they were looked at: what was quoted of the first is what is raised of the second."""
-    with socket.socket() as first, socket.socket() as second:
+    """Both are taken after they were looked at: what was quoted of the first is what is raised of the second.
+
+    What this process has started before is none of its business, and stays.
+    """
+    with socket.socket() as first, socket.socket() as second, subprocess.Popen(["sleep", "60"]) as bystander:
         for other in (first, second):
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -95,6 +99,8 @@ def test_a_port_that_is_lost_while_starting_is_left_for_a_free_one(
         monkeypatch.setattr("nightsoak.up._port", lambda asked: ports[0])
         monkeypatch.setattr("flows.environment.free_port", lambda: ports[1])
         code = main(["up"])
+        assert bystander.poll() is None
+        bystander.kill()
     err = capsys.readouterr().err.splitlines()
     taken = "server ended while starting: port {}: Address already in use"
     assert code == 3
